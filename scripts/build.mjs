@@ -1,0 +1,35 @@
+// Compiles the product to dist/ and copies the data files that it reads at run time (schemas, SQL, catalogue).
+// Runs on `npm ci` (prepare) and before `npm test`; incremental, a no-change build takes about a second.
+import { spawnSync } from 'node:child_process'
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const require = createRequire(import.meta.url)
+const assetFolders = ['schemas', 'catalogue', 'repository', 'connectors', 'cli']
+const assetEndings = ['.avsc', '.sql', '.tsv', '.json', '.yaml', '.html']
+
+const compiler = join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc')
+const compiled = spawnSync(process.execPath, [compiler, '-p', join(root, 'tsconfig.build.json')], {
+  stdio: 'inherit',
+  cwd: root,
+})
+if (compiled.status !== 0) process.exit(compiled.status ?? 1)
+
+for (const folder of assetFolders) copyAssets(join(root, folder), join(root, 'dist', folder))
+const entry = join(root, 'dist/cli/main.js')
+if (existsSync(entry)) chmodSync(entry, 0o755)
+
+function copyAssets(from, to) {
+  if (!existsSync(from)) return
+  for (const name of readdirSync(from)) {
+    const source = join(from, name)
+    if (statSync(source).isDirectory()) copyAssets(source, join(to, name))
+    else if (assetEndings.some((ending) => name.endsWith(ending))) {
+      mkdirSync(to, { recursive: true })
+      cpSync(source, join(to, name))
+    }
+  }
+}
