@@ -14,7 +14,7 @@ import { resolveRuntime } from './stack/runtime.mjs'
 import { readState, withLock, writeState } from './stack/state.mjs'
 
 const PARTS = [kafka, registry, postgres]
-const START_TIMEOUT_MS = 90_000
+const START_TIMEOUT_MS = 120_000
 const STOP_TIMEOUT_MS = 30_000
 const USAGE = `node scripts/stack.mjs <command> [--dir DIR] [--only kafka,registry,postgres]
 

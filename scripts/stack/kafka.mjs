@@ -62,6 +62,9 @@ function serverProperties(data, { broker, controller }) {
     'share.coordinator.state.topic.min.isr': 1,
     'group.initial.rebalance.delay.ms': 0,
     'log.cleaner.dedupe.buffer.size': 16 << 20,
+    // a killed broker may register again only when its old session is over: the default of 9 s lengthens each restart
+    'broker.session.timeout.ms': 5000,
+    'broker.heartbeat.interval.ms': 1000,
     'num.network.threads': 2,
     'num.io.threads': 4,
     'num.recovery.threads.per.data.dir': 2,
