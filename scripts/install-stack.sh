@@ -9,8 +9,8 @@ need() { # need <package> <file or command that shows it is there>
   command -v "$2" >/dev/null 2>&1 || [ -e "$2" ] || packages+=("$1")
 }
 
-java_major() { { java -version 2>&1 || true; } | sed -n 's/.*version "\([0-9]*\).*/\1/p'; }
-if ! command -v java >/dev/null 2>&1 || [ "$(java_major)" -lt 17 ]; then packages+=(openjdk-17-jre-headless); fi
+java_major=$({ java -version 2>&1 || true; } | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
+if [ "${java_major:-0}" -lt 17 ]; then packages+=(openjdk-17-jre-headless); fi
 need maven mvn
 need postgresql-15 /usr/lib/postgresql/15/bin/initdb
 need kcat kcat
