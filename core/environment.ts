@@ -6,6 +6,8 @@ export interface Environment {
   readonly topicPrefix?: string
   readonly language: 'zh' | 'en'
   readonly ci: boolean
+  /** All variables, for `${NAME}` in configuration files. */
+  readonly variables: Readonly<Record<string, string | undefined>>
 }
 
 /**
@@ -33,5 +35,6 @@ export function readEnvironment(variables: Readonly<Record<string, string | unde
     ...(topicPrefix !== undefined && { topicPrefix }),
     language: locale.toLowerCase().startsWith('zh') ? 'zh' : 'en',
     ci: value('CI') === 'true',
+    variables,
   }
 }

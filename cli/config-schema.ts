@@ -1,0 +1,115 @@
+import { Type, type Static } from '@sinclair/typebox'
+
+const closed = { additionalProperties: false }
+const optionalText = (description: string) => Type.Optional(Type.String({ description, minLength: 1 }))
+const size = (description: string, value: number) => Type.Optional(Type.Integer({ description, default: value, minimum: 1 }))
+
+export const roles = ['receive', 'parse', 'normalise', 'sink', 'archive'] as const
+export type Role = (typeof roles)[number]
+
+/** Everything of a deployment but the feeds' connector settings, which each connector declares itself. */
+export const deploymentConfig = Type.Object(
+  {
+    environment: Type.Union([Type.Literal('production'), Type.Literal('test')], {
+      description: 'production or test; part of feed, topic prefix and database. Never mix the two.',
+    }),
+    roles: Type.Optional(
+      Type.Array(Type.Union(roles.map((role) => Type.Literal(role))), {
+        description: 'What this process does; all roles where left out. `--role` on the command line narrows it.',
+        uniqueItems: true,
+      }),
+    ),
+    dataDir: Type.Optional(
+      Type.String({ description: 'Folder for the spool, objects and embedded stores', default: '.hutong', minLength: 1 }),
+    ),
+    kafka: Type.Optional(
+      Type.Object(
+        {
+          brokers: Type.Array(Type.String({ minLength: 1 }), { description: 'host:port of each broker', minItems: 1 }),
+          prefix: optionalText('Before every topic name; hutong.<environment> where left out'),
+          partitions: size('Partitions of a topic created here', 3),
+          tls: Type.Optional(Type.Boolean({ description: 'Speak TLS to the brokers', default: false })),
+          caFile: optionalText('CA certificates of the brokers, PEM file'),
+          certFile: optionalText('Client certificate, PEM file'),
+          keyFile: optionalText('Key of the client certificate, PEM file'),
+          username: optionalText('SASL/SCRAM-SHA-512 user name'),
+          password: optionalText('SASL password; write ${NAME} to take it from the environment'),
+        },
+        { ...closed, description: 'Kafka; the embedded log of this process where left out' },
+      ),
+    ),
+    schemaRegistry: Type.Optional(
+      Type.Object(
+        { url: Type.String({ description: 'Confluent-compatible API', minLength: 1 }) },
+        { ...closed, description: 'Schema registry; needed with Kafka' },
+      ),
+    ),
+    database: Type.Optional(
+      Type.Object(
+        { url: Type.String({ description: 'postgresql://…; write ${NAME} to take it from the environment', minLength: 1 }) },
+        { ...closed, description: 'PostgreSQL; the embedded database of this process where left out (demo and tests only)' },
+      ),
+    ),
+    spool: Type.Optional(
+      Type.Object(
+        {
+          retentionDays: size('Forwarded messages are kept this long, days', 14),
+          retentionMegabytes: size('Forwarded messages are kept up to this size, MiB', 20_480),
+          diskReserveMegabytes: size('Stop acknowledging when less than this is free on the disk, MiB', 512),
+        },
+        { ...closed, description: 'Store-and-forward beside the receivers' },
+      ),
+    ),
+    encryption: Type.Optional(
+      Type.Object(
+        {
+          keyId: Type.String({ description: 'Key that new messages are encrypted with', minLength: 1 }),
+          keys: Type.Record(Type.String(), Type.String(), {
+            description: 'Key id to 32 bytes in base64 (AES-256-GCM); write ${NAME} to take it from the environment',
+          }),
+        },
+        { ...closed, description: 'Encryption of message bytes in spool, topics and archive' },
+      ),
+    ),
+    http: Type.Optional(
+      Type.Object(
+        {
+          host: Type.Optional(Type.String({ description: 'Address to listen on', default: '127.0.0.1' })),
+          port: Type.Integer({ description: 'Port of /metrics, /health/live and /health/ready', minimum: 0, maximum: 65_535 }),
+        },
+        { ...closed, description: 'Metrics and health; none where left out' },
+      ),
+    ),
+    catalogue: Type.Optional(
+      Type.Object(
+        {
+          release: size('Release number stamped on normalised events; raise it with every change of mapping or version', 1),
+          mappings: Type.Optional(Type.Array(Type.String(), { description: 'Local-code mapping files of the hospitals' })),
+        },
+        closed,
+      ),
+    ),
+    bulk: Type.Optional(
+      Type.Object(
+        { recordsPerSecond: size('Rate budget of the bulk lane at each stage, records a second', 500) },
+        { ...closed, description: 'Backfill, replay and drains of an old spool' },
+      ),
+    ),
+    logLevel: Type.Optional(
+      Type.Union(
+        ['debug', 'info', 'warn', 'error'].map((level) => Type.Literal(level)),
+        { default: 'info' },
+      ),
+    ),
+    feeds: Type.Array(Type.Unknown(), { description: 'The configured senders', minItems: 1 }),
+  },
+  closed,
+)
+export type DeploymentConfig = Static<typeof deploymentConfig>
+
+/** What every feed says, whatever its connector. */
+export const feedFrame = {
+  name: Type.String({ description: 'Name of the feed, unique', pattern: '^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$' }),
+  hospital: Type.String({ description: 'Institution code: whose data this is, whatever the messages say', minLength: 1, maxLength: 64 }),
+  connector: Type.String({ description: 'Source protocol: hl7v2-mllp or hl7v2-files' }),
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { readEnvironment } from '../core/environment.js'
+import { RetryableError, UsageError } from '../core/errors.js'
+import { checkCommand } from './check.js'
+import { exitCodes, processTerminal } from './terminal.js'
+
+const terminal = processTerminal(readEnvironment())
+const program = new Command('hutong')
+  .description('Hutong 互通: hospital feeds flow into the provincial repository')
+  .version(version())
+  .showHelpAfterError('(hutong --help lists the commands)')
+  .exitOverride()
+
+for (const command of [checkCommand]) command(program, terminal)
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  else if (error instanceof UsageError) {
+    terminal.err(`hutong: ${error.message}\n`)
+    process.exitCode = exitCodes.usage
+  } else if (error instanceof RetryableError) {
+    terminal.err(`hutong: ${error.message}\n`)
+    process.exitCode = exitCodes.unavailable
+  } else throw error
+}
+
+function version(): string {
+  // dist/cli/main.js stands two folders below package.json.
+  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+}

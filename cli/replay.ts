@@ -1,0 +1,237 @@
+import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import pLimit from 'p-limit'
+import { cutMessages } from '../connectors/hl7v2/framing.js'
+import { readHeader, type MshFacts } from '../connectors/hl7v2/header.js'
+import { systemClock } from '../core/clock.js'
+import { RefusedError, UsageError } from '../core/errors.js'
+import type { LedgerPosition } from '../core/ids.js'
+import { createLogger } from '../core/telemetry.js'
+import type { Spool } from '../log/spool.js'
+import type { Lane } from '../log/topics.js'
+import { pause } from '../pipelines/stage.js'
+import type { Database } from '../repository/database.js'
+import { settlement, type Settlement } from '../repository/settlement.js'
+import { loadConfiguration, type Configuration } from './config.js'
+import { roles } from './config-schema.js'
+import { connectors } from './connectors.js'
+import { filesOf } from './files.js'
+import { openRuntime, type Runtime } from './runtime.js'
+import { exitCodes, progressLine, type Terminal } from './terminal.js'
+
+export interface ReplayResult extends Settlement {
+  readonly received: number
+  readonly refused: number
+  readonly messagesPerSecond: number
+}
+
+export interface ReplayOptions {
+  readonly feed?: string
+  readonly hospital?: string
+  readonly lane?: Lane
+  readonly charset?: string
+  /** Messages a second; unlimited where unset. */
+  readonly rate?: number
+  readonly progress: (text: string) => void
+}
+
+export function replayCommand(program: Command, terminal: Terminal): void {
+  program
+    .command('replay <path...>')
+    .description('send the HL7 v2 messages of files and folders through the same path as live ones into the repository')
+    .option('--feed <name>', 'the feed they belong to; by default made from MSH-3 and MSH-4 of each message')
+    .option('--hospital <code>', 'whose data it is, for feeds the configuration does not name', 'LOCAL')
+    .option('--charset <name>', "the sender's charset, for feeds the configuration does not name")
+    .option('--config <file>', 'a configuration: its feeds, addresses and mappings')
+    .option('--mappings <file...>', 'local-code mapping files')
+    .option('--data-dir <dir>', 'folder of the spool and the embedded stores', '.hutong')
+    .option('--bulk', 'take the bulk lane')
+    .option('--json', 'one line: {"received","stored","superseded","deadLettered","ignored","inFlight","refused","messagesPerSecond"}')
+    .addHelpText(
+      'after',
+      '\nHUTONG_DATABASE_URL, HUTONG_KAFKA_BROKERS (with HUTONG_SCHEMA_REGISTRY_URL) say where to; embedded stores in' +
+        '\n--data-dir where unset. Ends when every message has its receipt. Sending the same files again changes no row.' +
+        '\nExit code: 0 all messages settled and none dead-lettered, 1 some dead-lettered or refused, 3 a part is not there.',
+    )
+    .action(async (paths: string[], options: ReplayFlags) => {
+      const configuration = await configurationOf(options, terminal)
+      const line = progressLine(terminal)
+      const result = await replay(configuration, filesOf(paths), {
+        ...(options.feed !== undefined && { feed: options.feed }),
+        ...(options.hospital !== undefined && { hospital: options.hospital }),
+        ...(options.charset !== undefined && { charset: options.charset }),
+        ...(options.bulk === true && { lane: 'bulk' as const }),
+        progress: (text) => line.show(text),
+      })
+      line.end()
+      if (options.json === true) terminal.out(`${JSON.stringify(result)}\n`)
+      else terminal.out(describe(result))
+      process.exitCode = result.deadLettered + result.refused + result.inFlight === 0 ? exitCodes.ok : exitCodes.found
+    })
+}
+
+interface ReplayFlags {
+  readonly feed?: string
+  readonly hospital?: string
+  readonly charset?: string
+  readonly config?: string
+  readonly mappings?: string[]
+  readonly dataDir: string
+  readonly bulk?: boolean
+  readonly json?: boolean
+}
+
+/** The configuration of a command that may run without a file: the environment's addresses, embedded where unset. */
+export async function configurationOf(
+  flags: { readonly config?: string; readonly mappings?: string[]; readonly dataDir: string },
+  terminal: Terminal,
+): Promise<Configuration> {
+  const { databaseUrl, kafkaBrokers, schemaRegistryUrl, topicPrefix, variables } = terminal.environment
+  if (flags.config !== undefined) return loadConfiguration(flags.config, connectors, variables)
+  if (kafkaBrokers !== undefined && schemaRegistryUrl === undefined) {
+    throw new UsageError('HUTONG_KAFKA_BROKERS is set, HUTONG_SCHEMA_REGISTRY_URL is not: with Kafka a schema registry is needed')
+  }
+  return {
+    environment: 'test',
+    dataDir: flags.dataDir,
+    logLevel: 'warn',
+    feeds: [],
+    ...(databaseUrl !== undefined && { database: { url: databaseUrl } }),
+    ...(kafkaBrokers !== undefined && { kafka: { brokers: [...kafkaBrokers], ...(topicPrefix !== undefined && { prefix: topicPrefix }) } }),
+    ...(schemaRegistryUrl !== undefined && { schemaRegistry: { url: schemaRegistryUrl } }),
+    ...(flags.mappings !== undefined && { catalogue: { mappings: flags.mappings } }),
+  }
+}
+
+/** Sends every message of the files and waits until each has its receipts. */
+export async function replay(
+  configuration: Configuration,
+  files: AsyncIterable<string>,
+  options: ReplayOptions,
+): Promise<ReplayResult> {
+  const kind = 'hl7v2-files'
+  const connector = connectors.get(kind)
+  if (connector === undefined) throw new Error(`no connector ${kind}`)
+  const fallback = connector.parser({ folder: '.', ...(options.charset !== undefined && { charset: options.charset }) } as never)
+  const hospital = options.hospital ?? 'LOCAL'
+  const runtime = await openRuntime({
+    // Receiving is replay's own part: the feeds' listeners stay closed, their parse settings hold.
+    configuration,
+    connectors,
+    roles,
+    listen: false,
+    parserForUnknown: () => fallback,
+    identityOfUnknown: () => ({ hospital, connector: kind }),
+    ...(options.lane !== undefined && { forwardLane: options.lane }),
+    logger: createLogger({ level: String(configuration.logLevel ?? 'warn'), role: 'replay' }),
+  })
+  const stop = new AbortController()
+  const running = runtime.run(stop.signal)
+  try {
+    return await Promise.race([send(runtime, files, options), running.then(() => Promise.reject(new Error('the pipeline ended early')))])
+  } finally {
+    stop.abort()
+    await running.finally(() => runtime.close())
+  }
+}
+
+async function send(runtime: Runtime, files: AsyncIterable<string>, options: ReplayOptions): Promise<ReplayResult> {
+  const { spool, database } = runtime
+  if (spool === undefined || database === undefined) throw new Error('replay needs a spool and a repository')
+  const started = systemClock.now()
+  const ranges = new Ranges()
+  const limit = pLimit(256)
+  let refused = 0
+  let pending: Promise<void>[] = []
+  for await (const file of files) {
+    const content = await readFile(file)
+    const { messages } = cutMessages(content)
+    if (messages.length === 0) refused++
+    for (const { index, bytes } of messages) {
+      pending.push(
+        limit(async () => {
+          const position = await accept(spool, bytes, { file, index, feed: options.feed })
+          if (position === undefined) refused++
+          else ranges.add(position)
+        }),
+      )
+    }
+    if (pending.length >= 4096) {
+      await Promise.all(pending)
+      pending = []
+      options.progress(`sent ${ranges.total}`)
+    }
+  }
+  await Promise.all(pending)
+  const settled = await waitUntilSettled(database, ranges, options)
+  const seconds = Math.max(0.001, (systemClock.now() - started) / 1000)
+  return { received: ranges.total, ...settled, refused, messagesPerSecond: Math.round(ranges.total / seconds) }
+}
+
+async function accept(
+  spool: Spool,
+  content: Buffer,
+  from: { readonly file: string; readonly index: number; readonly feed: string | undefined },
+): Promise<LedgerPosition | undefined> {
+  try {
+    const header = readHeader(content)
+    return await spool.accept({
+      feed: from.feed ?? feedOf(header),
+      content,
+      receivedAt: systemClock.now(),
+      controlId: header.controlId,
+      sourceName: from.file,
+      sourceIndex: from.index,
+    })
+  } catch (error) {
+    if (error instanceof RefusedError) return undefined
+    throw error
+  }
+}
+
+/** A feed name made from sending application and facility, `MSH-3@MSH-4`, in the characters a feed name may have. */
+function feedOf(header: MshFacts): string {
+  const part = (text: string): string => text.replace(/[^A-Za-z0-9._-]+/g, '_').replace(/^_+|_+$/g, '')
+  return [part(header.sendingApplication) || 'unknown', part(header.sendingFacility)].filter((name) => name !== '').join('@').slice(0, 100)
+}
+
+async function waitUntilSettled(database: Database, ranges: Ranges, options: ReplayOptions): Promise<Settlement> {
+  let waitMs = 20
+  for (;;) {
+    const settled = await settlement(database, ranges.list())
+    options.progress(`${ranges.total - settled.inFlight} of ${ranges.total} settled`)
+    if (settled.inFlight === 0) return settled
+    await pause(waitMs, new AbortController().signal)
+    waitMs = Math.min(500, waitMs * 1.5)
+  }
+}
+
+/** Numbers taken by this replay, as one span per feed and epoch (nobody else writes to the spool meanwhile). */
+class Ranges {
+  total = 0
+  private readonly spans = new Map<string, { feed: string; epoch: number; from: number; to: number }>()
+
+  add({ feed, epoch, seq }: LedgerPosition): void {
+    this.total++
+    const span = this.spans.get(`${feed}\0${epoch}`)
+    if (span === undefined) this.spans.set(`${feed}\0${epoch}`, { feed, epoch, from: seq, to: seq })
+    else {
+      span.from = Math.min(span.from, seq)
+      span.to = Math.max(span.to, seq)
+    }
+  }
+
+  list(): readonly { feed: string; epoch: number; from: number; to: number }[] {
+    return [...this.spans.values()]
+  }
+}
+
+function describe(result: ReplayResult): string {
+  const { received, stored, superseded, deadLettered, ignored, inFlight, refused, messagesPerSecond } = result
+  return (
+    `received ${received} = stored ${stored} + superseded ${superseded} + dead-lettered ${deadLettered}` +
+    ` + ignored ${ignored} + in flight ${inFlight}\nrefused ${refused}; ${messagesPerSecond} messages/s\n` +
+    (deadLettered > 0 ? 'See why: hutong dead-letters list\n' : '')
+  )
+}
+

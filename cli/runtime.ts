@@ -1,0 +1,299 @@
+import { readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { startStatusServer, type Readiness } from '../api/status-server.js'
+import { loadCatalogue, type Catalogue } from '../catalogue/catalogue.js'
+import type { Parser } from '../connectors/connector.js'
+import { systemClock } from '../core/clock.js'
+import { aes256GcmCipher, type PayloadCipher } from '../core/crypto.js'
+import { UsageError } from '../core/errors.js'
+import { createLogger, Metrics, type Logger } from '../core/telemetry.js'
+import { openEmbeddedLog } from '../log/embedded-log.js'
+import type { EventLog } from '../log/event-log.js'
+import { openKafkaLog } from '../log/kafka-log.js'
+import { folderObjectStore } from '../log/object-store.js'
+import type { Spool } from '../log/spool.js'
+import { openSpool } from '../log/spool-store.js'
+import { allTopics, contentOf, lanes, type Lane } from '../log/topics.js'
+import { archiveStage } from '../pipelines/archive.js'
+import type { ContentStores } from '../pipelines/content.js'
+import { forward } from '../pipelines/forward.js'
+import { normaliseStage } from '../pipelines/normalise.js'
+import { parseStage } from '../pipelines/parse.js'
+import { receive } from '../pipelines/receive.js'
+import { sinkStage, type SettledEvent } from '../pipelines/sink.js'
+import { groupOf, runStage, type Stage } from '../pipelines/stage.js'
+import { openDatabase, type Database } from '../repository/database.js'
+import { migrate } from '../repository/migrate.js'
+import { openCodec, type EventCodec } from '../schemas/codec.js'
+import type { Configuration, Connectors } from './config.js'
+import type { Role } from './config-schema.js'
+
+export interface RuntimeOptions {
+  readonly configuration: Configuration
+  readonly connectors: Connectors
+  readonly roles: readonly Role[]
+  /** False: the receive role opens the spool and forwards it, but no feed listens (default true). */
+  readonly listen?: boolean
+  /** Parses feeds that the configuration does not name (replay); such a feed's messages are dead letters otherwise. */
+  readonly parserForUnknown?: (feed: string, connector: string) => Parser | undefined
+  /** Hospital and connector of feeds that the configuration does not name (replay). */
+  readonly identityOfUnknown?: (feed: string) => { readonly hospital: string; readonly connector: string }
+  /** Forward everything in this lane (backfill). */
+  readonly forwardLane?: Lane
+  readonly settled?: (events: readonly SettledEvent[]) => void
+  readonly accepted?: (message: { readonly feed: string; readonly epoch: number; readonly seq: number }) => void
+  readonly logger?: Logger
+}
+
+/** The parts a process of this configuration is made of, opened; `run` composes its roles out of them. */
+export interface Runtime {
+  readonly log: EventLog
+  readonly codec: EventCodec
+  readonly metrics: Metrics
+  readonly logger: Logger
+  readonly stores: ContentStores
+  /** Where this process receives. */
+  readonly spool?: Spool
+  /** Where this process writes to or reads from the repository. */
+  readonly database?: Database
+  /** Runs all roles until `signal` aborts; rejects with the first failure of any. */
+  run(signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}
+
+/** Opens what the roles need. @throws UsageError | RetryableError saying which part is not there */
+export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const { configuration, roles } = options
+  const logger = options.logger ?? createLogger({ level: String(configuration.logLevel ?? 'info'), role: roles.join(',') })
+  const metrics = new Metrics()
+  const dataDir = configuration.dataDir ?? '.hutong'
+  await mkdir(dataDir, { recursive: true })
+  const has = (role: Role): boolean => roles.includes(role)
+  const ciphers = ciphersOf(configuration)
+  const writeCipher = configuration.encryption === undefined ? undefined : ciphers.get(configuration.encryption.keyId)
+  const stores: ContentStores = {
+    objects: folderObjectStore(join(dataDir, 'objects')),
+    cipher: (keyId) => ciphers.get(keyId),
+    ...(writeCipher !== undefined && { writeCipher }),
+  }
+
+  const closing: (() => Promise<void>)[] = []
+  const opened = async <T extends { close(): Promise<void> }>(part: Promise<T>): Promise<T> => {
+    const value = await part
+    closing.unshift(() => value.close())
+    return value
+  }
+  try {
+    const log = await opened(openLog(configuration, dataDir, logger))
+    const codec = await openCodecOf(configuration)
+    await log.ensureTopics(allTopics, configuration.kafka?.partitions ?? 3)
+    const spool = has('receive') ? await opened(openSpoolOf(configuration, dataDir, writeCipher, ciphers)) : undefined
+    const database = has('sink') || has('archive') ? await opened(openRepository(configuration, dataDir)) : undefined
+    const parts = { log, codec, metrics, logger, stores, spool, database }
+    return {
+      ...withoutUndefined(parts),
+      run: (signal) => runRoles(parts, options, signal),
+      async close() {
+        for (const close of closing) await close()
+      },
+    }
+  } catch (error) {
+    for (const close of closing) await close().catch(() => undefined)
+    throw error
+  }
+}
+
+type Parts = Omit<Runtime, 'run' | 'close' | 'spool' | 'database'> & {
+  readonly spool: Spool | undefined
+  readonly database: Database | undefined
+}
+
+async function runRoles(parts: Parts, options: RuntimeOptions, signal: AbortSignal): Promise<void> {
+  const stop = new AbortController()
+  const until = AbortSignal.any([signal, stop.signal])
+  const stages = stagesOf(parts, options)
+  const status = await startStatus(parts, options, stages)
+  const work = [
+    ...stages.map((stage) => runStage(stage, parts, until)),
+    ...(parts.spool === undefined ? [] : receiveRole(parts, parts.spool, options, until)),
+  ]
+  parts.logger.info({ roles: options.roles, feeds: options.configuration.feeds.map((feed) => feed.name) }, 'running')
+  try {
+    await Promise.all(work.map((part) => part.catch((error: unknown) => {
+      stop.abort()
+      throw error
+    })))
+  } finally {
+    stop.abort()
+    await Promise.allSettled(work)
+    await status?.close()
+  }
+}
+
+function stagesOf(parts: Parts, options: RuntimeOptions): Stage[] {
+  const { roles, configuration } = options
+  const { log, codec, metrics, logger, stores, database } = parts
+  const parserFor = parsers(options)
+  const release = { catalogue: catalogueOf(configuration), derivation: configuration.catalogue?.release ?? 1 }
+  const now = (): number => systemClock.now()
+  const bulkRate = configuration.bulk?.recordsPerSecond
+  const stages: Stage[] = []
+  for (const lane of lanes) {
+    const add = (stage: Stage): void => {
+      stages.push(lane === 'bulk' && bulkRate !== undefined ? { ...stage, recordsPerSecondMax: bulkRate } : stage)
+    }
+    if (roles.includes('parse')) add(parseStage(lane, { log, codec, stores, parserFor, metrics }))
+    if (roles.includes('normalise')) add(normaliseStage(lane, { log, codec, metrics, release: () => release }))
+    if (database === undefined) continue
+    if (roles.includes('sink')) {
+      const { settled } = options
+      add(sinkStage(lane, { database, codec, metrics, logger, now, ...(settled !== undefined && { settled }) }))
+    }
+    if (roles.includes('archive')) add(archiveStage(lane, { database, codec, metrics }))
+  }
+  return stages
+}
+
+function receiveRole(parts: Parts, spool: Spool, options: RuntimeOptions, signal: AbortSignal): Promise<void>[] {
+  const { log, codec, metrics, logger, stores } = parts
+  const { feeds, environment } = options.configuration
+  const byName = new Map(feeds.map((feed) => [feed.name, feed]))
+  const identity = (feed: string): { hospital: string; connector: string } => {
+    const known = byName.get(feed) ?? options.identityOfUnknown?.(feed)
+    if (known === undefined) throw new UsageError(`the spool holds messages of feed ${feed}, which the configuration does not name: add it back`)
+    return known
+  }
+  const { forwardLane, accepted } = options
+  return [
+    forward({ spool, log, codec, stores, environment, identity, logger, now: () => systemClock.now(), ...(forwardLane !== undefined && { lane: forwardLane }) }, signal),
+    ...(options.listen === false ? [] : feeds).map((feed) => {
+      const connector = options.connectors.get(feed.connector)
+      if (connector === undefined) throw new UsageError(`feed ${feed.name}: unknown connector ${feed.connector}`)
+      const deliveries = connector.receive(feed.settings as never, signal)
+      return receive({ feed: feed.name, deliveries, spool, metrics, logger, ...(accepted !== undefined && { accepted }) })
+    }),
+  ]
+}
+
+function parsers(options: RuntimeOptions): (feed: string, connector: string) => Parser | undefined {
+  const byFeed = new Map<string, Parser>()
+  for (const feed of options.configuration.feeds) {
+    const connector = options.connectors.get(feed.connector)
+    if (connector !== undefined) byFeed.set(feed.name, connector.parser(feed.settings as never))
+  }
+  return (feed, connector) => byFeed.get(feed) ?? options.parserForUnknown?.(feed, connector)
+}
+
+async function startStatus(parts: Parts, options: RuntimeOptions, stages: readonly Stage[]): Promise<{ close(): Promise<void> } | undefined> {
+  const { http } = options.configuration
+  if (http === undefined) return undefined
+  const server = await startStatusServer({
+    host: http.host ?? '127.0.0.1',
+    port: http.port,
+    metrics: parts.metrics,
+    collect: () => collectGauges(parts, stages),
+    readiness: () => readinessOf(parts, stages),
+  })
+  parts.logger.info({ port: server.port }, 'metrics and health')
+  return server
+}
+
+async function collectGauges(parts: Parts, stages: readonly Stage[]): Promise<void> {
+  const { metrics, spool, log } = parts
+  if (spool !== undefined) {
+    const statistics = spool.statistics()
+    metrics.spoolDepth.set(statistics.depth)
+    metrics.spoolDepthBytes.set(statistics.depthBytes)
+    metrics.spoolDisk.set(statistics.diskBytes)
+    metrics.spoolAccepting.set(statistics.accepting ? 1 : 0)
+    const oldest = statistics.oldestUnforwardedAt
+    metrics.spoolAge.set(oldest === null ? 0 : Math.max(0, systemClock.now() - oldest) / 1000)
+  }
+  for (const stage of stages) {
+    const group = groupOf(stage)
+    for (const { topic, partition, lag } of await log.positions(group, stage.topics)) {
+      metrics.lag.set({ group, topic, partition: String(partition) }, Number(lag))
+    }
+  }
+}
+
+async function readinessOf(parts: Parts, stages: readonly Stage[]): Promise<Readiness> {
+  const probe = async (work: () => Promise<unknown>): Promise<string> => {
+    try {
+      await work()
+      return 'ok'
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+  const { spool, database, log } = parts
+  const states: Record<string, string> = {}
+  if (spool !== undefined) states.spool = spool.statistics().accepting ? 'ok' : 'disk full: not acknowledging'
+  const first = stages[0]
+  if (first !== undefined) states.log = await probe(() => log.positions(groupOf(first), first.topics.slice(0, 1)))
+  if (database !== undefined) states.repository = await probe(() => database.transaction((tx) => tx.query('SELECT 1')))
+  return { ready: Object.values(states).every((state) => state === 'ok'), parts: states }
+}
+
+function openLog(configuration: Configuration, dataDir: string, logger: Logger): Promise<EventLog> {
+  const { kafka } = configuration
+  if (kafka === undefined) return openEmbeddedLog({ dir: join(dataDir, 'log') })
+  const file = (path: string | undefined): string | undefined => (path === undefined ? undefined : readFileSync(path, 'utf8'))
+  const { tls, caFile, certFile, keyFile, username, password } = kafka
+  return openKafkaLog({
+    brokers: kafka.brokers,
+    prefix: prefixOf(configuration),
+    clientId: 'hutong',
+    logger,
+    ...(tls === true && { ssl: withoutUndefined({ ca: file(caFile), cert: file(certFile), key: file(keyFile) }) }),
+    ...(username !== undefined && { sasl: { mechanism: 'scram-sha-512' as const, username, password: password ?? '' } }),
+  })
+}
+
+/** Topic prefix of a configuration: topics and registry subjects stand under it. */
+export const prefixOf = ({ kafka, environment }: Pick<Configuration, 'kafka' | 'environment'>): string =>
+  kafka?.prefix ?? `hutong.${environment}`
+
+/** Every topic with what it carries, for the registry. */
+export const topicContents = allTopics.map((topic) => ({ topic, event: contentOf(topic) }))
+
+function openCodecOf(configuration: Configuration): Promise<EventCodec> {
+  const { schemaRegistry } = configuration
+  if (schemaRegistry === undefined) return openCodec()
+  return openCodec({ registryUrl: schemaRegistry.url, prefix: prefixOf(configuration), topics: topicContents })
+}
+
+function openSpoolOf(configuration: Configuration, dataDir: string, cipher: PayloadCipher | undefined, ciphers: ReadonlyMap<string, PayloadCipher>): Promise<Spool> {
+  const { retentionDays = 14, retentionMegabytes = 20_480, diskReserveMegabytes = 512 } = configuration.spool ?? {}
+  return openSpool({
+    dir: join(dataDir, 'spool'),
+    environment: configuration.environment,
+    clock: systemClock,
+    retention: { maxAgeMs: retentionDays * 86_400_000, maxBytes: retentionMegabytes * 1024 * 1024 },
+    diskReserveBytes: diskReserveMegabytes * 1024 * 1024,
+    ...(cipher !== undefined && { payloadCipher: cipher, ciphers: (keyId: string) => ciphers.get(keyId) }),
+  })
+}
+
+/** Opens and migrates the repository of a configuration. */
+export async function openRepository(configuration: Pick<Configuration, 'database'>, dataDir: string): Promise<Database> {
+  const url = configuration.database?.url
+  const database = await openDatabase(url === undefined ? { dir: join(dataDir, 'database') } : { url })
+  await migrate(database)
+  return database
+}
+
+function catalogueOf(configuration: Configuration): Catalogue {
+  return loadCatalogue({ mappingFiles: configuration.catalogue?.mappings ?? [] })
+}
+
+function ciphersOf(configuration: Configuration): Map<string, PayloadCipher> {
+  return new Map(
+    Object.entries(configuration.encryption?.keys ?? {}).map(([keyId, key]) => [keyId, aes256GcmCipher(keyId, Buffer.from(key, 'base64'))]),
+  )
+}
+
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as never
+}

@@ -1,0 +1,35 @@
+import { RecordError } from '../core/errors.js'
+import type { Metrics } from '../core/telemetry.js'
+import { rawTopic, type Lane } from '../log/topics.js'
+import { archiveRaw } from '../repository/archive.js'
+import type { Database } from '../repository/database.js'
+import type { EventCodec } from '../schemas/codec.js'
+import type { RawMessage } from '../schemas/types.js'
+import type { Stage } from './stage.js'
+
+export interface ArchiveOptions {
+  readonly database: Database
+  readonly codec: EventCodec
+  readonly metrics: Metrics
+}
+
+/** raw → raw_message: the evidence that outlives spool and topic, and the watermarks that say what must be there. */
+export function archiveStage(lane: Lane, options: ArchiveOptions): Stage {
+  return {
+    name: 'archive',
+    lane,
+    topics: [rawTopic(lane)],
+    async handle(batch) {
+      const messages: RawMessage[] = []
+      for (const record of batch.records) {
+        try {
+          messages.push(await options.codec.decode('raw', record.value))
+        } catch (error) {
+          // An unreadable frame has no place in the archive; the parse stage makes the dead letter of it.
+          if (!(error instanceof RecordError)) throw error
+        }
+      }
+      await archiveRaw(options.database, messages)
+    },
+  }
+}

@@ -1,0 +1,136 @@
+import { RetryableError } from '../core/errors.js'
+import type { Logger } from '../core/telemetry.js'
+import type { EventLog, LogRecord } from '../log/event-log.js'
+import type { Spool, SpooledMessage } from '../log/spool.js'
+import { rawTopic, type Lane } from '../log/topics.js'
+import type { EventCodec } from '../schemas/codec.js'
+import type { RawMessage } from '../schemas/types.js'
+import { packContent, type ContentStores } from './content.js'
+import { pause } from './stage.js'
+
+/** What the spool does not know of a feed. */
+export interface FeedIdentity {
+  readonly hospital: string
+  readonly connector: string
+}
+
+export interface ForwardOptions {
+  readonly spool: Spool
+  readonly log: EventLog
+  readonly codec: EventCodec
+  readonly stores: ContentStores
+  readonly environment: string
+  readonly identity: (feed: string) => FeedIdentity
+  readonly logger: Logger
+  /** A message older than this when it is forwarded takes the bulk lane, so that a drain delays nobody (default 10 min). */
+  readonly bulkAfterMs?: number
+  /** All messages take this lane (backfill). */
+  readonly lane?: Lane
+  readonly now: () => number
+  /** Watermarks follow a batch, and repeat this often while nothing arrives (default 1 s). */
+  readonly watermarkIntervalMs?: number
+}
+
+/** Forwards the spool to `raw` in order, with its watermarks in-band, until `signal` aborts. Holds while the log is away. */
+export async function forward(options: ForwardOptions, signal: AbortSignal): Promise<void> {
+  const published = new Map<string, string>()
+  const stopWatermarks = new AbortController()
+  const heartbeat = repeatWatermarks(options, published, AbortSignal.any([signal, stopWatermarks.signal]))
+  try {
+    for await (const batch of options.spool.unforwarded(signal, { recordsMax: 1000, bytesMax: 4 * 1024 * 1024 })) {
+      const sent = await untilSent(options, signal, async () => {
+        const byTopic = new Map<string, LogRecord[]>()
+        for (const message of batch.messages) {
+          const record = await rawRecord(message, options)
+          const topic = rawTopic(record.lane)
+          const records = byTopic.get(topic)
+          if (records === undefined) byTopic.set(topic, [{ key: message.feed, value: record.value }])
+          else records.push({ key: message.feed, value: record.value })
+        }
+        for (const [topic, records] of byTopic) await options.log.append(topic, records)
+      })
+      if (!sent) return
+      await batch.forwarded()
+    }
+  } finally {
+    stopWatermarks.abort()
+    await heartbeat
+  }
+}
+
+async function rawRecord(message: SpooledMessage, options: ForwardOptions): Promise<{ lane: Lane; value: Buffer }> {
+  const old = options.now() - message.receivedAt > (options.bulkAfterMs ?? 600_000)
+  const lane = options.lane ?? (old ? 'bulk' : 'live')
+  const content = await packContent(message.content, options.stores)
+  const value: RawMessage = { ...header(message, options, 'message', lane), ...content }
+  return { lane, value: options.codec.encode('raw', value) }
+}
+
+function header(
+  message: Pick<SpooledMessage, 'feed' | 'epoch' | 'seq' | 'receivedAt'> & Partial<SpooledMessage>,
+  options: ForwardOptions,
+  kind: 'message' | 'watermark',
+  lane: Lane,
+): Omit<RawMessage, 'content' | 'contentRef' | 'contentSize' | 'compression' | 'keyId'> {
+  const { hospital, connector } = options.identity(message.feed)
+  return {
+    kind,
+    environment: options.environment,
+    hospital,
+    feed: message.feed,
+    epoch: message.epoch,
+    seq: message.seq,
+    receivedAt: message.receivedAt,
+    messageId: message.messageId ?? '',
+    connector,
+    lane,
+    purpose: 'ledger',
+    controlId: message.controlId ?? null,
+    sourceName: message.sourceName ?? null,
+    sourceIndex: message.sourceIndex ?? 0,
+  }
+}
+
+async function repeatWatermarks(options: ForwardOptions, published: Map<string, string>, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await pause(options.watermarkIntervalMs ?? 1000, signal)
+    const records: LogRecord[] = []
+    const news: [string, string][] = []
+    for (const { feed, epoch, seq } of options.spool.watermarks()) {
+      const mark = `${epoch}.${seq}`
+      if (published.get(`${feed}\0${epoch}`) === mark) continue
+      news.push([`${feed}\0${epoch}`, mark])
+      const value: RawMessage = {
+        ...header({ feed, epoch, seq, receivedAt: options.now() }, options, 'watermark', 'live'),
+        content: null,
+        contentRef: null,
+        contentSize: 0,
+        compression: 'none',
+        keyId: null,
+      }
+      records.push({ key: feed, value: options.codec.encode('raw', value) })
+    }
+    if (records.length === 0) continue
+    try {
+      await options.log.append(rawTopic('live'), records)
+      for (const [key, mark] of news) published.set(key, mark)
+    } catch (error) {
+      if (!(error instanceof RetryableError)) throw error
+    }
+  }
+}
+
+async function untilSent(options: ForwardOptions, signal: AbortSignal, send: () => Promise<void>): Promise<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await send()
+      return true
+    } catch (error) {
+      if (!(error instanceof RetryableError)) throw error
+      const waitMs = Math.min(10_000, 50 * 2 ** Math.min(attempt, 8))
+      options.logger.warn({ attempt, waitMs, cause: error.message }, 'the event log is away: the spool holds')
+      await pause(waitMs, signal)
+      if (signal.aborted) return false
+    }
+  }
+}
