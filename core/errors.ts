@@ -44,6 +44,12 @@ export const recordErrors = {
     doEn: 'have the sender write MSH-1 and MSH-2 as HL7 v2 section 2.5.4 asks, usually |^~\\&',
     doZh: '请发送方按 HL7 v2 2.5.4 节填写 MSH-1、MSH-2，通常为 |^~\\&',
   },
+  'hl7-several-messages': {
+    en: 'More than one message stands where one was expected',
+    zh: '应为一条消息之处出现多条消息',
+    doEn: 'have the sender frame each message on its own, or receive it as a batch file',
+    doZh: '请发送方逐条成帧，或按批文件接收',
+  },
   'hl7-bad-segment': {
     en: 'A line is not an HL7 segment',
     zh: '某行不是 HL7 段',
