@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import crypto, { createHash } from 'node:crypto'
 
 /**
  * messageId = SHA-256(feed name in UTF-8 ‖ 0x00 ‖ bytes as they arrived), 64 lower-case hex digits. The same bytes on
@@ -23,11 +23,16 @@ export interface LedgerPosition {
 
 /** First 52 bits of SHA-256 over the parts, each closed by 0x1F: exact in a JavaScript number and in an Avro long. */
 export function contentHash(parts: Iterable<string>): number {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part, 'utf8').update('\x1f')
-  const digest = hash.digest()
-  return digest.readUIntBE(0, 6) * 16 + (digest.readUInt8(6) >> 4)
+  let content = ''
+  for (const part of parts) content += part + '\x1f'
+  return Number.parseInt(sha256Hex(content).slice(0, 13), 16)
 }
+
+/** One native call a text where Node has it (20.12 and later): a third of the time, once for every observation. */
+const sha256Hex: (text: string) => string =
+  typeof crypto.hash === 'function'
+    ? (text) => crypto.hash('sha256', text, 'hex')
+    : (text) => createHash('sha256').update(text, 'utf8').digest('hex')
 
 /** Kafka key of result events: hospital, source system, report number and recycle scope; never a patient. */
 export function reportKey(hospital: string, sourceSystem: string, reportNumber: string, recycleScope: string): string {

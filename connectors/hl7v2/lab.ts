@@ -20,16 +20,10 @@ export function labReport(reading: Reading, report: ReportGroup): ReceivedEvent 
 
   const addResults = (lines: readonly ResultLine[], panel: number): void => {
     const occurrences = new Map<string, number>()
-    const occurrenceOf = (code: string, subId: string): number => {
-      const key = `${code}\x1f${subId}`
-      const occurrence = occurrences.get(key) ?? 0
-      occurrences.set(key, occurrence + 1)
-      return occurrence
-    }
     for (const line of lines) {
       const found = documentsOf(reading.text, line)
       const document = found.length === 0 ? null : documents.push(...found) - found.length
-      const result = observation(reading, line, panel, occurrenceOf, document)
+      const result = observation(reading, line, panel, occurrences, document)
       if (result.code === '') flags.push('obx-3-empty')
       verifier ??= observerOf(reading, line)
       observations.push(result)

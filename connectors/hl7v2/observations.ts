@@ -120,45 +120,64 @@ export function observation(
   reading: Reading,
   line: ResultLine,
   panel: number,
-  occurrenceOf: (code: string, subId: string) => number,
+  occurrences: Map<string, number>,
   document: number | null,
 ): Observation {
   const { text } = reading
-  const { obx } = line
-  const identifier = text.first(text.raw(obx, 3))
-  const code = itemCode(text, identifier)
+  const fields = line.obx.fields()
+  const field = (number: number): string => fields[number - 1] ?? ''
+  const valueType = text.read(field(2))
+  const identifier = text.first(field(3))
   const composite = identifier.includes(text.separators.component)
-  const subId = text.read(text.raw(obx, 4)) ?? ''
-  const valueType = text.read(text.raw(obx, 2))
-  const { value, valueRaw, valueCode, valueSystem } = readValue(text, valueType, text.raw(obx, 5))
+  const part = (number: number): string | null => (composite ? text.read(text.component(identifier, number)) : null)
+  const code = itemCode(text, identifier)
+  const subId = text.read(field(4)) ?? ''
+  const { value, valueRaw, valueCode, valueSystem } = readValue(text, valueType, field(5))
   return {
     panel,
     code,
-    text: composite ? text.read(text.component(identifier, 2)) : null,
-    system: composite ? text.read(text.component(identifier, 3)) : null,
-    altCode: composite ? text.read(text.component(identifier, 4)) : null,
-    altText: composite ? text.read(text.component(identifier, 5)) : null,
-    altSystem: composite ? text.read(text.component(identifier, 6)) : null,
+    text: part(2),
+    system: part(3),
+    altCode: part(4),
+    altText: part(5),
+    altSystem: part(6),
     subId,
-    occurrence: occurrenceOf(code, subId),
+    occurrence: nextOccurrence(occurrences, subId === '' ? code : `${code}\x1f${subId}`),
     valueType,
     value,
     valueRaw,
     valueCode,
     valueSystem,
-    unit: readUnit(text, text.raw(obx, 6)),
-    range: text.read(text.raw(obx, 7)),
-    abnormalFlags: text.read(text.raw(obx, 8)),
-    status: text.read(text.raw(obx, 11)),
-    observedAt: timeOf(reading, text.of(obx, 14)),
-    method: text.coded(obx, 17),
-    equipment: text.of(obx, 18),
-    performer: text.stated(obx, 23) ?? text.coded(obx, 15),
+    unit: readUnit(text, field(6)),
+    range: text.read(field(7)),
+    abnormalFlags: text.read(field(8)),
+    status: text.read(field(11)),
+    observedAt: timeOf(reading, text.component(text.first(field(14)), 1)),
+    method: codedField(text, field(17)),
+    equipment: firstComponent(text, field(18)),
+    performer: firstComponent(text, field(23)) || codedField(text, field(15)),
     notes: notesText(text, line.notes),
     document,
-    contentHash: contentHash([text.from(obx, 2), ...line.notes.map((note) => text.from(note, 2))]),
+    contentHash: contentHash([text.from(line.obx, 2), ...line.notes.map((note) => text.from(note, 2))]),
     unified: null,
   }
+}
+
+function nextOccurrence(occurrences: Map<string, number>, key: string): number {
+  const occurrence = occurrences.get(key) ?? 0
+  occurrences.set(key, occurrence + 1)
+  return occurrence
+}
+
+function firstComponent(text: FieldText, field: string): string | null {
+  return field === '' ? null : text.read(text.component(text.first(field), 1))
+}
+
+/** CE, CWE: the text, else the code. */
+function codedField(text: FieldText, field: string): string | null {
+  if (field === '') return null
+  const coded = text.first(field)
+  return text.read(text.component(coded, 2)) || text.read(text.component(coded, 1))
 }
 
 /** OBX-16 as a name. */

@@ -53,7 +53,7 @@ function parse(input: RawInput, rules: FeedRules): Parsed {
     msh,
     messageTime: time.at,
     sourceSystem: rules.sourceSystem ?? text.stated(msh, 3) ?? input.feed,
-    flags: time.fromReceipt ? [...message.flags, 'message-time-from-receipt'] : message.flags,
+    flags: distinct(message.flags, time.fromReceipt ? ['message-time-from-receipt'] : []),
   }
   const patients = groupSegments(message.lines(), structureOf(type))
   if (patients.length > 0 && patients.every(isControl))
@@ -79,36 +79,35 @@ function eventsOf(
 }
 
 /**
- * A line that is no segment is refused, or, where the feed says so, put back into the field it broke out of.
- * @throws RecordError hl7-bad-segment
+ * A line that is no segment is refused, or, where the feed says so, put back into the text it broke out of: OBX-5 or
+ * NTE-3, where the line before ends in that very field. @throws RecordError hl7-bad-segment
  */
 function wholeLines(message: Hl7Message, rules: FeedRules): Hl7Message {
   if (!message.flags.includes('not-a-segment')) return message
+  const { escape, field } = message.delimiters
+  const lineBreak = `${escape}.br${escape}`
   let joined = ''
-  let previous = ''
+  let open = false
   for (const line of message.lines()) {
-    if (!line.isSegment && (!rules.joinRawLines || !breakable.has(previous))) {
+    const text = message.text.slice(line.start, line.end)
+    if (line.isSegment) {
+      const textField = line.name === 'OBX' ? 5 : line.name === 'NTE' ? 3 : 0
+      open = rules.joinRawLines && escape !== '' && line.fields().length === textField
+      joined += joined === '' ? text : `\r${text}`
+      continue
+    }
+    if (!open) {
       throw new RecordError(
         'hl7-bad-segment',
         `line ${line.index + 1} does not start with a segment name`,
         line.place(),
       )
     }
-    const { escape } = message.delimiters
-    if (line.isSegment) {
-      previous = line.name
-      joined += `\r`
-    } else joined += `${escape}.br${escape}`
-    joined += message.text.slice(line.start, line.end)
+    joined += lineBreak + text
+    open = !text.includes(field)
   }
-  const flags = message.flags.filter(
-    (flag) => flag !== 'not-a-segment' && flag !== 'blank-lines' && flag !== 'mixed-line-ends',
-  )
-  return new Hl7Message(joined.slice(1), message.charset, flags)
+  return new Hl7Message(joined, message.charset, message.flags)
 }
-
-/** Segments that carry running text. */
-const breakable: ReadonlySet<string> = new Set(['OBX', 'NTE', 'OBR'])
 
 interface MessageType {
   readonly code: string
@@ -162,6 +161,10 @@ function isControl(patient: PatientGroup): boolean {
   return patient.orders.every((order) =>
     order.specimens.some((segment) => segment.name === 'SPM' && (segment.field(11) ?? '').startsWith('Q')),
   )
+}
+
+function distinct(flags: readonly string[], more: readonly string[]): readonly string[] {
+  return flags.length === 0 ? more : [...new Set([...flags, ...more])]
 }
 
 /** A short text of a header for an error's sentence. */
