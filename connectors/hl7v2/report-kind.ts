@@ -18,8 +18,8 @@ function entries(kind: ReportKind, codes: string): [string, ReportKind][] {
   return codes.split(' ').map((code) => [code, kind])
 }
 
-/** LOINC codes that only the parts of an imaging report bear: impression, narrative, findings. */
-const imagingParts: ReadonlySet<string> = new Set(['18782-3', '19005-8', '59776-5', '59777-3'])
+/** Codes that only an imaging report's first result bears: LOINC for its parts and the whole, DCM 113014 for its study. */
+const imagingParts: ReadonlySet<string> = new Set(['18782-3', '19005-8', '59776-5', '59777-3', '18748-4', '113014'])
 
 /** What an order group is by the feed's own rules, the service section or its structure; null where none of them says. */
 export function statedKind(
