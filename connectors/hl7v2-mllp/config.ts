@@ -1,4 +1,4 @@
-import { Type, type Static } from '@sinclair/typebox'
+import { Type, type Static, type TObject } from '@sinclair/typebox'
 
 const tls = Type.Object(
   {
@@ -152,8 +152,7 @@ export const mllpReceiveOptions = {
   ),
 }
 
-const schema = Type.Object(mllpReceiveOptions)
-export type MllpReceiveConfig = Static<typeof schema>
+export type MllpReceiveConfig = Static<TObject<typeof mllpReceiveOptions>>
 
 const defaults = {
   host: '127.0.0.1',

@@ -1,0 +1,279 @@
+import { createHash } from 'node:crypto'
+import { open, type FileHandle } from 'node:fs/promises'
+import { RefusedError, type RetryableError } from '../../core/errors.js'
+import type { Delivery, IncomingMessage } from '../connector.js'
+import { readHeader } from '../hl7v2/header.js'
+import type { FilesSettings } from './config.js'
+import { identityOf, type FoundFile } from './folder-listing.js'
+import { MessageCutter, type CutMessage, type CutSummary } from './message-cutter.js'
+import type { Progress, ProgressStore } from './progress.js'
+import type { FileRefusal, FilesCounters, FilesListener } from './statistics.js'
+
+/** What the reading of a file needs of the receiver. */
+export interface ReadingHost {
+  readonly settings: FilesSettings
+  readonly counters: FilesCounters
+  readonly progress: ProgressStore
+  readonly report: FilesListener
+  now(): number
+  /** Resolves when another message may be read, false when the receiver stops. */
+  room(): Promise<boolean>
+  /** A message is settled: there is room for another. */
+  settled(): void
+}
+
+/** What became of a file. */
+export interface FileOutcome {
+  /** Every message is accepted or refused for good; otherwise it is to be read again from where it stopped. */
+  readonly complete: boolean
+  /** As `FoundFile.identity`, of what was read. */
+  readonly identity: string
+  readonly refusals: readonly FileRefusalNote[]
+  readonly summary: CutSummary
+}
+
+export interface FileRefusalNote {
+  readonly index: number
+  readonly reason: FileRefusal
+  readonly controlId?: string
+}
+
+/** The last message of a file may go on when the file grows, so that it is read again then. */
+const resumeAfterGrowth = (progress: Progress): number => Math.max(1, progress.nextIndex - (progress.complete ? 1 : 0))
+
+const chunkBytes = 256 * 1024
+const saveEvery = 100
+
+/**
+ * Reads one file: gives a delivery for each message that no earlier attempt has settled, and remembers how far all of
+ * them are settled without a gap. A message is refused for good where sending the same bytes again cannot help
+ * (too large, no readable MSH, validation); any other refusal ends the reading, to be taken up again later.
+ */
+export class FileReading {
+  private readonly refusals: FileRefusalNote[] = []
+  /** Settled messages beyond the first that is not. */
+  private readonly ahead = new Set<number>()
+  private nextIndex = 1
+  private unsettled = 0
+  private interrupted = false
+  private savedIndex = 1
+  private saving: Promise<void> = Promise.resolve()
+  private allSettled: (() => void) | undefined
+  private sha256 = ''
+  private size = 0
+  private identity = ''
+
+  constructor(
+    readonly file: FoundFile,
+    private readonly host: ReadingHost,
+  ) {}
+
+  /** @throws system errors of the file: it may be gone or locked */
+  async *deliveries(): AsyncGenerator<FileDelivery, CutSummary> {
+    const handle = await open(this.file.path, 'r')
+    try {
+      const facts = await handle.stat({ bigint: true })
+      this.identity = identityOf(facts)
+      this.size = Number(facts.size)
+      await this.takeUp(handle)
+      this.host.report({
+        event: 'file-started',
+        file: this.file.id,
+        bytes: this.size,
+        fromIndex: this.nextIndex,
+      })
+      return yield* this.read(handle)
+    } finally {
+      await handle.close()
+    }
+  }
+
+  /** Waits until everything handed over is settled. */
+  async outcome(summary: CutSummary | undefined): Promise<FileOutcome> {
+    if (this.unsettled > 0) await new Promise<void>((resolve) => (this.allSettled = resolve))
+    await this.saving
+    const complete = summary !== undefined && !this.interrupted && this.nextIndex > summary.messages
+    return {
+      complete,
+      identity: this.identity,
+      refusals: this.refusals,
+      summary: summary ?? { messages: 0, junkBytes: 0, batchTruncated: false },
+    }
+  }
+
+  /** Remembers how far the file is settled. */
+  async save(complete: boolean): Promise<void> {
+    this.savedIndex = this.nextIndex
+    const state: Progress = {
+      size: this.size,
+      sha256: this.sha256,
+      identity: this.identity,
+      nextIndex: this.nextIndex,
+      complete,
+      refusals: [...this.refusals],
+      savedAt: this.host.now(),
+    }
+    this.saving = this.saving.then(() => this.host.progress.save(this.file.id, state))
+    await this.saving
+  }
+
+  /** Nothing more of the file is read in this attempt. */
+  interrupt(): void {
+    this.interrupted = true
+  }
+
+  get isInterrupted(): boolean {
+    return this.interrupted
+  }
+
+  settle(index: number, bytes: number, error: RefusedError | RetryableError | undefined, controlId?: string): void {
+    this.unsettled--
+    this.host.counters.inFlight--
+    this.host.counters.inFlightBytes -= bytes
+    if (error === undefined) {
+      this.host.counters.accepted++
+      this.passed(index)
+    } else {
+      this.refused(index, error instanceof RefusedError ? error.reason : 'retry-later', controlId)
+    }
+    this.host.settled()
+    if (this.unsettled === 0) this.allSettled?.()
+  }
+
+  /** Hashes what will be read; where an earlier attempt read the same beginning, goes on where it stopped. */
+  private async takeUp(handle: FileHandle): Promise<void> {
+    const earlier = this.host.progress.get(this.file.id)
+    const hash = createHash('sha256')
+    let beginning: string | undefined
+    let at = 0
+    const cutAt = earlier !== undefined && earlier.size <= this.size ? earlier.size : this.size
+    for await (const chunk of chunks(handle, this.size)) {
+      if (at < cutAt && at + chunk.length >= cutAt) {
+        hash.update(chunk.subarray(0, cutAt - at))
+        beginning = hash.copy().digest('hex')
+        hash.update(chunk.subarray(cutAt - at))
+      } else {
+        hash.update(chunk)
+      }
+      at += chunk.length
+    }
+    this.size = at
+    this.sha256 = hash.digest('hex')
+    if (earlier === undefined || beginning !== earlier.sha256) return
+    this.nextIndex = earlier.size === this.size ? earlier.nextIndex : resumeAfterGrowth(earlier)
+    this.savedIndex = this.nextIndex
+    const kept = earlier.refusals.filter((refusal) => refusal.index < this.nextIndex)
+    this.refusals.push(...(kept as FileRefusalNote[]))
+    if (this.nextIndex > 1) this.host.counters.filesResumed++
+  }
+
+  private async *read(handle: FileHandle): AsyncGenerator<FileDelivery, CutSummary> {
+    const from = this.nextIndex
+    const cutter = new MessageCutter(this.host.settings.maxMessageBytes)
+    for await (const chunk of chunks(handle, this.size)) {
+      yield* this.handOver(cutter.push(chunk), from)
+      if (this.interrupted) return cutter.summary()
+    }
+    yield* this.handOver(cutter.end(), from)
+    return cutter.summary()
+  }
+
+  private async *handOver(messages: readonly CutMessage[], from: number): AsyncGenerator<FileDelivery> {
+    for (const message of messages) {
+      if (message.index < from) continue
+      if (!(await this.host.room())) this.interrupted = true
+      if (this.interrupted) return
+      const delivery = this.delivery(message)
+      if (delivery !== undefined) yield delivery
+      if (this.nextIndex - this.savedIndex >= saveEvery) await this.save(false)
+    }
+  }
+
+  private delivery(cut: CutMessage): FileDelivery | undefined {
+    const { counters } = this.host
+    counters.received++
+    counters.receivedBytes += cut.content.length
+    let controlId: string | undefined
+    try {
+      controlId = readHeader(cut.content).controlId || undefined
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error
+      this.refused(cut.index, cut.tooLarge ? 'too-large' : error.reason)
+      return undefined
+    }
+    if (cut.tooLarge) {
+      this.refused(cut.index, 'too-large', controlId)
+      return undefined
+    }
+    this.unsettled++
+    counters.inFlight++
+    counters.inFlightBytes += cut.content.length
+    return new FileDelivery(
+      {
+        content: cut.content,
+        ...(controlId !== undefined && { controlId }),
+        sourceName: this.file.name,
+        sourceIndex: cut.index,
+        receivedAt: this.host.now(),
+      },
+      this,
+    )
+  }
+
+  private refused(index: number, reason: FileRefusal, controlId?: string): void {
+    this.host.counters.refused[reason]++
+    const note = { index, reason, ...(controlId !== undefined && { controlId }) }
+    this.host.report({ event: 'refused', file: this.file.id, ...note })
+    if (isForGood(reason)) {
+      this.refusals.push(note)
+      this.passed(index)
+    } else {
+      this.interrupted = true
+    }
+  }
+
+  private passed(index: number): void {
+    this.ahead.add(index)
+    while (this.ahead.delete(this.nextIndex)) this.nextIndex++
+  }
+}
+
+/** One message of a file. */
+export class FileDelivery implements Delivery {
+  private done = false
+
+  constructor(
+    readonly message: IncomingMessage,
+    private readonly reading: FileReading,
+  ) {}
+
+  accept(): Promise<void> {
+    return this.settle(undefined)
+  }
+
+  refuse(error: RefusedError | RetryableError): Promise<void> {
+    return this.settle(error)
+  }
+
+  private async settle(error: RefusedError | RetryableError | undefined): Promise<void> {
+    if (this.done) throw new Error('a delivery was settled twice')
+    this.done = true
+    const { sourceIndex, content, controlId } = this.message
+    this.reading.settle(sourceIndex!, content.length, error, controlId)
+  }
+}
+
+/** Whether the same bytes would be refused again, however often they are read. */
+const isForGood = (reason: FileRefusal): boolean =>
+  reason === 'too-large' || reason === 'no-readable-msh' || reason === 'validation'
+
+/** The first `size` bytes of a file, or what there is of them. Each chunk is its own memory. */
+async function* chunks(handle: FileHandle, size: number): AsyncGenerator<Buffer> {
+  for (let at = 0; at < size;) {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, size - at))
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
+    if (bytesRead === 0) return
+    at += bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
+}

@@ -1,0 +1,18 @@
+import { Type, type Static } from '@sinclair/typebox'
+import type { Connector } from '../connector.js'
+import { hl7v2ParseOptions } from '../hl7v2/parse-options.js'
+import { hl7v2Parser } from '../hl7v2/to-events.js'
+import { filesReceiveOptions } from './config.js'
+import { receiveFiles, type FilesReceiveOptions, type FilesReceiver } from './receiver.js'
+
+const config = Type.Object({ ...filesReceiveOptions, ...hl7v2ParseOptions }, { additionalProperties: false })
+type Config = Static<typeof config>
+
+/** HL7 v2 in files of a folder, one message or a batch each: a file is put away when all of it is durable. */
+export const hl7v2Files = {
+  name: 'hl7v2-files',
+  config,
+  receive: (settings: Config, signal: AbortSignal, options?: FilesReceiveOptions): FilesReceiver =>
+    receiveFiles(settings, signal, options),
+  parser: (settings: Config) => hl7v2Parser(settings),
+} satisfies Connector<typeof config>
