@@ -102,7 +102,7 @@ export function canonicalCharset(name: string): Charset | undefined {
 
 /**
  * What MSH-18 claims. Repetitions (v2.5.1 section 2.15.9.18) name the sets that escape sequences may switch to: any
- * Japanese set among them makes it ISO 2022. `unknown` is true where a name is in no table.
+ * Japanese set among them makes it ISO 2022, and any set counts before ASCII, which all contain. `unknown` is true where a name is in no table.
  */
 export function claimedCharset(
   msh18: string,
@@ -111,6 +111,9 @@ export function claimedCharset(
   const names = (repetitionSeparator === '' ? [msh18] : msh18.split(repetitionSeparator)).map((name) => name.trim())
   const known = names.map((name) => (name === '' ? undefined : canonicalCharset(name)))
   const unknown = names.some((name, index) => name !== '' && known[index] === undefined)
-  const charset = known.find((one) => one === 'iso-2022-jp') ?? known.find((one) => one !== undefined)
+  const charset =
+    known.find((one) => one === 'iso-2022-jp') ??
+    known.find((one) => one !== undefined && one !== 'us-ascii') ??
+    known.find((one) => one !== undefined)
   return charset === undefined ? { unknown } : { charset, unknown }
 }

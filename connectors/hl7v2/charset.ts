@@ -4,7 +4,7 @@ import { canonicalCharset, charsetNames, claimedCharset, type Charset } from './
 import { sniffUnicode } from './framing.js'
 import { readHeader } from './header.js'
 import { decodeIso2022, hasIso2022Escape } from './iso2022.js'
-import { isDoubled, undoubled } from './mojibake.js'
+import { hasUtf8ReadAsGbk, isDoubled, undoubled } from './mojibake.js'
 import { plausibility, type Plausibility } from './plausibility.js'
 
 export type CharsetFlag =
@@ -12,6 +12,8 @@ export type CharsetFlag =
   | 'charset-header-lies'
   /** MSH-18 names a charset that is in no table. */
   | 'charset-header-unknown'
+  /** Some segments are UTF-8 though the feed declares GB18030: those read as noise. */
+  | 'charset-mixed'
   /** Neither the feed nor MSH-18 settled it: found by detection. */
   | 'charset-detected'
   /** Text that was decoded wrongly before it was sent. */
@@ -99,6 +101,18 @@ export function decode(bytes: Uint8Array, declared?: string): Decoded {
         ? { text: body.toString('utf8', 0, body.length), charset: 'utf-8', detected: false }
         : undeclaredReading(body, claim.charset === undefined ? undefined : eightBit(claim.charset))
   const flags: CharsetFlag[] = [...bomFlags]
+  const mixedAt =
+    chosen.charset === 'gb18030' || chosen.charset === 'iso-8859-1' ? utf8LineIn(body, chosen.charset) : -1
+  if (mixedAt >= 0) {
+    if (declaredCharset === undefined) {
+      throw new RecordError(
+        'charset-undecodable',
+        `some segments are UTF-8, others ${chosen.charset}; the one named here is UTF-8`,
+        placeIn(body.toString('latin1', 0, mixedAt)),
+      )
+    }
+    flags.push('charset-mixed')
+  }
   if (claim.unknown) flags.push('charset-header-unknown')
   if (claim.charset !== undefined && claimLies(body, eightBit(claim.charset), chosen)) flags.push('charset-header-lies')
   if (chosen.detected) flags.push('charset-detected')
@@ -206,7 +220,7 @@ function undeclaredReading(body: Buffer, claim: Charset | undefined): Reading & 
     throw new RecordError(
       'charset-undecodable',
       `tried utf-8 (${faultIn(body, 'utf-8')}), gb18030 (${faultIn(body, 'gb18030')}), iso-8859-1 (reads as noise)`,
-      placeOfFault(body, isUtf8(body) ? 'gb18030' : 'utf-8'),
+      placeOfFault(body, 'utf-8', 'gb18030'),
     )
   }
   const second = others[1]
@@ -234,6 +248,26 @@ function utf8Noise(body: Buffer): Reading | undefined {
 
 function isEvident({ charset, score }: Candidate): boolean {
   return charset !== 'iso-8859-1' && score.hanzi >= 8 && score.cost / score.count < 9
+}
+
+/**
+ * Offset of the first text outside ASCII in a line that is UTF-8 and Chinese, in a message read in another charset; -1
+ * if there is none. Line ends are part of no character, so lines can be read apart.
+ */
+function utf8LineIn(body: Buffer, charset: Charset): number {
+  for (let start = 0; start < body.length;) {
+    const end = nextLineEnd(body, start)
+    const line = body.subarray(start, end)
+    if (!isAscii(line) && isUtf8(line)) {
+      const asUtf8 = plausibility(line.toString('utf8'))
+      const asRead = plausibility(decodeStrictly(line, charset) ?? '')
+      if (asUtf8.hanzi >= 2 && isPlausible('utf-8', asUtf8) && asRead.cost - asUtf8.cost > 4 * marginMin) {
+        return start + line.findIndex((byte) => byte >= 0x80)
+      }
+    }
+    start = end + 1
+  }
+  return -1
 }
 
 /** One sentence on why the bytes do not decode. */
@@ -285,8 +319,9 @@ function faultInLine(line: Buffer, charset: Charset): number {
 }
 
 /** Segment and field by counting separators in the bytes before the fault: near enough to look at. */
-function placeOfFault(body: Buffer, charset: Charset): { segment?: string; field?: string } {
-  const at = faultOffset(body, charset)
+function placeOfFault(body: Buffer, ...charsets: readonly Charset[]): { segment?: string; field?: string } {
+  // The charset that goes furthest is the one that was meant.
+  const at = Math.max(...charsets.map((charset) => faultOffset(body, charset)))
   return at < 0 ? {} : placeIn(body.toString('latin1', 0, at))
 }
 
@@ -318,13 +353,6 @@ function textFlags(text: string): CharsetFlag[] {
     if (/\p{Co}/u.test(text)) flags.push('private-use')
     if (/[\u0080-\u009f]/.test(text)) flags.push('c1-controls')
   }
-  if (!flags.includes('mojibake') && readsAsNoise(text)) flags.push('mojibake')
+  if (!flags.includes('mojibake') && hasUtf8ReadAsGbk(text)) flags.push('mojibake')
   return flags
-}
-
-/** Hanzi, but hardly a common one among them: UTF-8 that somebody took for GBK. */
-function readsAsNoise(text: string): boolean {
-  if (!/[\u4e00-\u9fff]/.test(text)) return false
-  const score = plausibility(text)
-  return score.hanzi >= 4 && score.cost / score.count > 12.6
 }

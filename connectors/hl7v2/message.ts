@@ -1,7 +1,7 @@
 import { RecordError, type FaultPlace } from '../../core/errors.js'
 import { decode, type CharsetFlag } from './charset.js'
 import type { Charset } from './charset-names.js'
-import { readDelimiters, type Delimiters } from './delimiters.js'
+import { readDelimiters, standardDelimiters, type Delimiters } from './delimiters.js'
 import { unescape } from './escape.js'
 import { messageStart } from './framing.js'
 
@@ -23,6 +23,8 @@ export type MessageFlag =
  */
 export type Hl7Text = string | null | undefined
 
+const standardCodes = { field: 0x7c, component: 0x5e, repetition: 0x7e, subcomponent: 0x26 }
+
 const CR = 0x0d
 const LF = 0x0a
 const nameLength = 3
@@ -39,6 +41,13 @@ export class Hl7Message {
   /** Three letters packed, 0 for a line that is no segment. */
   readonly #names: number[] = []
   readonly delimiters: Delimiters
+  /** Codes of the delimiters; NaN, which no character has, where MSH-2 names none. */
+  readonly codes: {
+    readonly field: number
+    readonly component: number
+    readonly repetition: number
+    readonly subcomponent: number
+  }
   /** False where the text has no escape character after MSH-2: nothing to decode anywhere. */
   readonly hasEscapes: boolean
 
@@ -58,6 +67,15 @@ export class Hl7Message {
     const { delimiters, flag } = readDelimiters(field, text.slice(start + nameLength + 1, encodingEnd))
     if (flag !== undefined) this.#flags.push(flag)
     this.delimiters = delimiters
+    this.codes =
+      delimiters === standardDelimiters
+        ? standardCodes
+        : {
+            field: delimiters.field.charCodeAt(0),
+            component: delimiters.component.charCodeAt(0),
+            repetition: delimiters.repetition.charCodeAt(0),
+            subcomponent: delimiters.subcomponent.charCodeAt(0),
+          }
     this.hasEscapes = delimiters.escape !== '' && text.includes(delimiters.escape, encodingEnd)
     this.#findLines(start)
     const msh = this.segment(0)
@@ -170,11 +188,12 @@ export class Hl7Message {
 /** One line of a message. Fields, repetitions, components and subcomponents count from 1, MSH-1 is the separator. */
 export class Segment {
   // The field found last: asked for in ascending order, a segment is walked once.
-  #token = 0
-  #tokenStart: number
-  #tokenEnd: number
-  #partStart = 0
-  #partEnd = 0
+  private readonly source: string
+  private token = 0
+  tokenStart: number
+  tokenEnd: number
+  private partStart = 0
+  private partEnd = 0
 
   constructor(
     readonly message: Hl7Message,
@@ -185,8 +204,9 @@ export class Segment {
     readonly end: number,
     private readonly packed: number,
   ) {
-    this.#tokenStart = start
-    this.#tokenEnd = packed === 0 ? -1 : start + nameLength
+    this.source = message.text
+    this.tokenStart = start
+    this.tokenEnd = packed === 0 ? -1 : start + nameLength
   }
 
   /** Three letters; for a line that is no segment what stands before its first separator. */
@@ -194,7 +214,7 @@ export class Segment {
     const known = frequentNames.get(this.packed)
     if (known !== undefined) return known
     if (this.packed !== 0) return this.message.text.slice(this.start, this.start + nameLength)
-    return this.#findToken(0) ? this.message.text.slice(this.#tokenStart, this.#tokenEnd) : ''
+    return this.findToken(0) ? this.message.text.slice(this.tokenStart, this.tokenEnd) : ''
   }
 
   /** False for a line that does not start with a segment name and a separator. */
@@ -214,44 +234,43 @@ export class Segment {
     return field === undefined || !this.isSegment ? { segment } : { segment, field: `${name}-${field}` }
   }
 
-  /** Token 0 is the name; leaves its offsets in #tokenStart and #tokenEnd. */
-  #findToken(token: number): boolean {
-    const { text, delimiters } = this.message
-    if (token < this.#token || this.#tokenEnd < 0) {
-      this.#token = 0
-      this.#tokenStart = this.start
-      this.#tokenEnd = this.packed === 0 ? this.#separatorFrom(this.start) : this.start + nameLength
+  /** Token 0 is the name; leaves its offsets in tokenStart and tokenEnd. */
+  private findToken(token: number): boolean {
+    const { source, end } = this
+    const separator = this.message.codes.field
+    let found = this.token
+    let at = this.tokenEnd
+    if (token < found || at < 0) {
+      found = 0
+      at = this.packed === 0 ? separatorFrom(source, this.start, end, separator) : this.start + nameLength
+      this.tokenStart = this.start
     }
-    while (this.#token < token) {
-      if (this.#tokenEnd >= this.end) return false
-      const next = this.#tokenEnd + 1
-      const found = text.indexOf(delimiters.field, next)
-      this.#token++
-      this.#tokenStart = next
-      this.#tokenEnd = found < 0 || found > this.end ? this.end : found
+    let from = this.tokenStart
+    while (found < token && at < end) {
+      from = at + 1
+      at = separatorFrom(source, from, end, separator)
+      found++
     }
-    return true
+    this.token = found
+    this.tokenStart = from
+    this.tokenEnd = at
+    return found === token
   }
 
-  #separatorFrom(from: number): number {
-    const found = this.message.text.indexOf(this.message.delimiters.field, from)
-    return found < 0 || found > this.end ? this.end : found
-  }
-
-  #findField(field: number): boolean {
-    return this.#findToken(this.packed === MSH ? field - 1 : field)
+  private findField(field: number): boolean {
+    return this.findToken(this.packed === MSH ? field - 1 : field)
   }
 
   /** Raw text of a field as it stands, all repetitions; '' where it is empty or past the last separator. */
   field(field: number): string {
     if (field < 1) return ''
     if (this.packed === MSH && field === 1) return this.message.delimiters.field
-    return this.#findField(field) ? this.message.text.slice(this.#tokenStart, this.#tokenEnd) : ''
+    return this.findField(field) ? this.message.text.slice(this.tokenStart, this.tokenEnd) : ''
   }
 
   /** Raw text from this field to the end of the segment; '' past the last separator. */
   from(field: number): string {
-    return field >= 1 && this.#findField(field) ? this.message.text.slice(this.#tokenStart, this.end) : ''
+    return field >= 1 && this.findField(field) ? this.message.text.slice(this.tokenStart, this.end) : ''
   }
 
   /** How many fields the segment has, empty ones included. */
@@ -270,8 +289,8 @@ export class Segment {
 
   /** Offsets of a field in the message's text; undefined past the last separator. */
   fieldRange(field: number): { readonly start: number; readonly end: number } | undefined {
-    if (field < 1 || (this.packed === MSH && field < 2) || !this.#findField(field)) return undefined
-    return { start: this.#tokenStart, end: this.#tokenEnd }
+    if (field < 1 || (this.packed === MSH && field < 2) || !this.findField(field)) return undefined
+    return { start: this.tokenStart, end: this.tokenEnd }
   }
 
   /** How many repetitions a field has; 0 where it is absent or empty. */
@@ -287,13 +306,16 @@ export class Segment {
 
   /** Raw text of one repetition, or of one component of it, or of one subcomponent; undefined where it is not there. */
   raw(field: number, repetition = 1, component?: number, subcomponent?: number): string | undefined {
-    if (!this.#locate(field, repetition, component ?? 0, subcomponent ?? 0)) return undefined
-    return this.message.text.slice(this.#partStart, this.#partEnd)
+    if (!this.locate(field, repetition, component ?? 0, subcomponent ?? 0)) return undefined
+    return this.message.text.slice(this.partStart, this.partEnd)
   }
 
   /** Text of one subcomponent with its escapes decoded; see Hl7Text for what is not a string. */
   text(field: number, repetition = 1, component = 1, subcomponent = 1): Hl7Text {
-    return this.#locate(field, repetition, component, subcomponent) ? this.#value() : undefined
+    if (repetition === 1 && component === 1 && subcomponent === 1 && this.packed !== MSH) {
+      return this.findField(field) ? this.firstOf(this.tokenStart, this.tokenEnd) : undefined
+    }
+    return this.locate(field, repetition, component, subcomponent) ? this.value() : undefined
   }
 
   /**
@@ -301,57 +323,69 @@ export class Segment {
    * For fields of a simple type (ST, TX, FT) whose sender does not escape.
    */
   whole(field: number, repetition = 1): Hl7Text {
-    return this.#locate(field, repetition, 0, 0) ? this.#value() : undefined
+    return this.locate(field, repetition, 0, 0) ? this.value() : undefined
   }
 
-  #value(): Hl7Text {
-    const { text } = this.message
-    const start = this.#partStart
-    const end = this.#partEnd
-    if (end - start === 2 && text.charCodeAt(start) === 0x22 && text.charCodeAt(start + 1) === 0x22) return null
-    const raw = text.slice(start, end)
+  private value(): Hl7Text {
+    return this.textBetween(this.partStart, this.partEnd)
+  }
+
+  /** Up to the first separator of any level. */
+  private firstOf(start: number, end: number): Hl7Text {
+    const { source } = this
+    const { component, repetition, subcomponent } = this.message.codes
+    let at = start
+    for (; at < end; at++) {
+      const code = source.charCodeAt(at)
+      if (code === component || code === repetition || code === subcomponent) break
+    }
+    return this.textBetween(start, at)
+  }
+
+  private textBetween(start: number, end: number): Hl7Text {
+    const { source } = this
+    if (end - start === 2 && source.charCodeAt(start) === 0x22 && source.charCodeAt(start + 1) === 0x22) return null
+    const raw = source.slice(start, end)
     return this.message.hasEscapes ? this.message.unescape(raw) : raw
   }
 
-  /** Leaves the offsets of a part in #partStart and #partEnd. 0 for component or subcomponent means all of it. */
-  #locate(field: number, repetition: number, component: number, subcomponent: number): boolean {
-    if (this.packed === MSH && field <= 2) return this.#locateDelimiters(field, repetition, component, subcomponent)
-    if (field < 1 || !this.#findField(field)) return false
+  /** Leaves the offsets of a part in partStart and partEnd. 0 for component or subcomponent means all of it. */
+  private locate(field: number, repetition: number, component: number, subcomponent: number): boolean {
+    if (this.packed === MSH && field <= 2) return this.locateDelimiters(field, repetition, component, subcomponent)
+    if (field < 1 || !this.findField(field)) return false
     const { message } = this
-    const { delimiters } = message
-    this.#partStart = this.#tokenStart
-    this.#partEnd = this.#tokenEnd
-    if (!this.#narrow(delimiters.repetition, repetition)) return false
+    const { codes } = message
+    this.partStart = this.tokenStart
+    this.partEnd = this.tokenEnd
+    if (!this.narrow(codes.repetition, repetition)) return false
     if (component === 0) return true
-    if (!this.#narrow(delimiters.component, component)) return false
-    return subcomponent === 0 || this.#narrow(delimiters.subcomponent, subcomponent)
+    if (!this.narrow(codes.component, component)) return false
+    return subcomponent === 0 || this.narrow(codes.subcomponent, subcomponent)
   }
 
-  #locateDelimiters(field: number, repetition: number, component: number, subcomponent: number): boolean {
+  private locateDelimiters(field: number, repetition: number, component: number, subcomponent: number): boolean {
     if (field < 1 || repetition !== 1 || component > 1 || subcomponent > 1) return false
-    this.#partStart = this.start + nameLength
-    this.#partEnd = this.#partStart + 1
+    this.partStart = this.start + nameLength
+    this.partEnd = this.partStart + 1
     if (field === 2) {
-      this.#findToken(1)
-      this.#partStart = this.#tokenStart
-      this.#partEnd = this.#tokenEnd
+      this.findToken(1)
+      this.partStart = this.tokenStart
+      this.partEnd = this.tokenEnd
     }
     return true
   }
 
   /** Narrows the part to its n-th piece. */
-  #narrow(separator: string, n: number): boolean {
-    if (separator === '') return n === 1
-    const { text } = this.message
-    const code = separator.charCodeAt(0)
-    const end = this.#partEnd
-    let start = this.#partStart
+  private narrow(separator: number, n: number): boolean {
+    const { source } = this
+    const end = this.partEnd
+    let start = this.partStart
     for (let left = n; ; left--) {
       let at = start
-      while (at < end && text.charCodeAt(at) !== code) at++
+      while (at < end && source.charCodeAt(at) !== separator) at++
       if (left === 1) {
-        this.#partStart = start
-        this.#partEnd = at
+        this.partStart = start
+        this.partEnd = at
         return n >= 1
       }
       if (at >= end) return false
@@ -418,6 +452,15 @@ function packedName(text: string, start: number, end: number, fieldCode: number)
   const next = start + nameLength
   if (next < end && text.charCodeAt(next) !== fieldCode && !isBlank(text, next, end)) return 0
   return (first << 16) | (second << 8) | third
+}
+
+/** Fields are short: a loop over their characters is quicker than a call of indexOf for each, until one is long. */
+function separatorFrom(text: string, from: number, end: number, separator: number): number {
+  const near = Math.min(end, from + 64)
+  for (let at = from; at < near; at++) if (text.charCodeAt(at) === separator) return at
+  if (near === end) return end
+  const found = text.slice(near, end).indexOf(String.fromCharCode(separator)) // a slice, to look no further than the line
+  return found < 0 ? end : near + found
 }
 
 /** Only blanks, tabs, NUL and framing bytes. */

@@ -1,3 +1,7 @@
+import { isUtf8 } from 'node:buffer'
+import { encode } from './encode.js'
+import { plausibility } from './plausibility.js'
+
 /**
  * UTF-8 that somebody took for Latin-1 or windows-1252 and encoded once more: the character of a lead byte, then those
  * of its continuation bytes.
@@ -37,4 +41,30 @@ function byteOf(character: string): number {
     for (let byte = 0x80; byte < 0xa0; byte++) windowsBytes.set(decoder.decode(Uint8Array.of(byte)), byte)
   }
   return windowsBytes.get(character) ?? 0x3f
+}
+
+/** Text of UTF-8 bytes that somebody took for GBK: three hanzi or more, rare ones, whose GBK bytes are UTF-8 of common ones. */
+export function hasUtf8ReadAsGbk(text: string): boolean {
+  for (const [run] of text.matchAll(/[\u4e00-\u9fff\ue000-\uf8ff]{3,}/g)) {
+    const score = plausibility(run)
+    if (score.cost / score.count < 10.5) continue
+    const meant = utf8Of(run)
+    if (meant !== undefined && plausibility(meant).cost < score.cost) return true
+  }
+  return false
+}
+
+function utf8Of(run: string): string | undefined {
+  let bytes: Buffer
+  try {
+    bytes = encode(run, 'gb18030')
+  } catch {
+    return undefined // a private-use character that GB18030 has no code for
+  }
+  // The last character may have lost a byte on the way.
+  for (let cut = 0; cut < 3; cut++) {
+    const whole = bytes.subarray(0, bytes.length - cut)
+    if (isUtf8(whole)) return whole.toString('utf8')
+  }
+  return undefined
 }
