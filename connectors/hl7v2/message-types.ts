@@ -56,7 +56,7 @@ export const admissionTriggers: Readonly<Record<string, Treatment>> = {
   A24: unused('a link of two patients; links are decided by identity matching'),
   A25: state('none'),
   A26: state('none'),
-  A27: state('cancelled'),
+  A27: state('none'),
   A28: state('none'),
   A29: unused('a person is never deleted by message'),
   A30: merge,
