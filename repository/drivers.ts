@@ -1,0 +1,128 @@
+import { PGlite, type Transaction as PgliteTransaction } from '@electric-sql/pglite'
+import pg from 'pg'
+import type { Transaction, Value } from './transaction.js'
+
+/** What a driver offers; the port adds the guard against nesting and the sorting of errors. */
+export interface Driver {
+  readonly kind: 'postgresql' | 'pglite'
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** Error codes of node and texts of pg that mean the connection is gone or never came. */
+export const connectionFaults = [
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'Connection terminated',
+  'timeout exceeded when trying to connect',
+  'Client has encountered a connection error',
+  'Client was closed',
+] as const
+
+const oids = { bool: 16, bytea: 17, int8: 20, int2: 21, int4: 23, json: 114, jsonb: 3802 } as const
+/** int8[], int4[], int2[], bool[], text[], bytea[], timestamptz[], date[], uuid[] and bytea are bound in binary form. */
+const binaryTypes = [1016, 1007, 1005, 1000, 1009, 1001, 1185, 1182, 2951, 17] as const
+
+const asText = (text: string): string => text
+
+function safeInteger(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value)) throw new Error(`an int8 beyond 2^53 was read: ${text}`)
+  return value
+}
+
+/** PostgreSQL through a pool; each transaction holds one connection. */
+export async function openPostgres(url: string, poolMax: number): Promise<Driver> {
+  const types = new pg.TypeOverrides()
+  types.setTypeParser(oids.int8, safeInteger)
+  for (const oid of [1082, 1114, 1184, 1700]) types.setTypeParser(oid, asText)
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: poolMax,
+    types,
+    application_name: 'hutong',
+    connectionTimeoutMillis: 10_000,
+    idleTimeoutMillis: 30_000,
+  })
+  // An idle connection that breaks is replaced on next use.
+  pool.on('error', () => undefined)
+  return {
+    kind: 'postgresql',
+    async transaction(work) {
+      const client = await pool.connect()
+      // A connection that breaks between two statements fails the next one.
+      const ignore = (): undefined => undefined
+      client.on('error', ignore)
+      let broken = false
+      try {
+        await client.query('BEGIN')
+        try {
+          const result = await work(postgresTransaction(client))
+          await client.query('COMMIT')
+          return result
+        } catch (error) {
+          await client.query('ROLLBACK').catch(() => (broken = true))
+          throw error
+        }
+      } finally {
+        client.off('error', ignore)
+        client.release(broken)
+      }
+    },
+    close: () => pool.end(),
+  }
+}
+
+function postgresTransaction(client: pg.PoolClient): Transaction {
+  return {
+    async query<R>(sql: string, values: readonly Value[] = []) {
+      return (await client.query({ text: sql, values: [...values] })).rows as R[]
+    },
+    async execute(sql, values = []) {
+      return (await client.query({ text: sql, values: [...values] })).rowCount ?? 0
+    },
+    async script(sql) {
+      await client.query(sql)
+    },
+  }
+}
+
+/** PGlite: PostgreSQL inside this process, one backend, no fsync; for demonstration and tests. */
+export async function openPglite(dir: string | undefined): Promise<Driver> {
+  const parsers: Record<number, (text: string) => unknown> = {
+    [oids.int8]: safeInteger,
+    [oids.bytea]: (text) => Buffer.from(text.slice(2), 'hex'),
+  }
+  for (const oid of [1082, 1114, 1184, 1700]) parsers[oid] = asText
+  const database = await PGlite.create({ ...(dir !== undefined && { dataDir: dir }), parsers })
+  return {
+    kind: 'pglite',
+    transaction: (work) => database.transaction((tx) => work(pgliteTransaction(tx))),
+    close: () => database.close(),
+  }
+}
+
+type Serializer = (value: unknown) => string
+
+// Typed as text by PGlite, yet handed through as it is: a Buffer goes out in binary form.
+const handThrough = ((value: unknown) => value) as Serializer
+const serializers: Record<number, Serializer> = Object.fromEntries(binaryTypes.map((oid) => [oid, handThrough]))
+
+function pgliteTransaction(tx: PgliteTransaction): Transaction {
+  return {
+    async query<R>(sql: string, values: readonly Value[] = []) {
+      return (await tx.query<R>(sql, [...values], { serializers })).rows
+    },
+    async execute(sql, values = []) {
+      return (await tx.query(sql, [...values], { serializers })).affectedRows ?? 0
+    },
+    async script(sql) {
+      await tx.exec(sql)
+    },
+  }
+}
