@@ -58,7 +58,7 @@ export class Hl7Message {
     flags: readonly MessageFlag[] = [],
   ) {
     this.#flags = [...flags]
-    const start = text.startsWith('MSH') ? 0 : messageStart(text)
+    const start = /^MSH[^A-Za-z0-9]/.test(text) ? 0 : messageStart(text)
     if (start < 0) throw new RecordError('hl7-no-msh', noMshDetail(text))
 
     if (start > 0 && /[^\s\0\x0b\x1c\ufeff]/.test(text.slice(0, start))) this.#flags.push('text-before-msh')
