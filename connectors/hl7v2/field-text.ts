@@ -55,8 +55,10 @@ export class FieldText {
   read(raw: string): string | null {
     if (raw === '') return null
     if (raw === '""') return ''
-    const text = this.plain(raw).trim()
-    return text === '' ? null : text
+    const text = this.plain(raw)
+    if (text !== '' && isPlain(text.charCodeAt(0)) && isPlain(text.charCodeAt(text.length - 1))) return text
+    const trimmed = text.trim()
+    return trimmed === '' ? null : trimmed
   }
 
   /** Escapes resolved, nothing cut off. */
@@ -86,6 +88,9 @@ export class FieldText {
     return this.of(segment, field, 2) || this.of(segment, field, 1)
   }
 }
+
+/** Neither a blank of any kind nor a line end: ASCII, or the range of ideographs. */
+const isPlain = (code: number): boolean => (code > 0x20 && code < 0x7f) || (code >= 0x3400 && code < 0xa000)
 
 function nth(text: string, number: number, separator: string): string {
   if (separator === '') return number === 1 ? text : ''

@@ -128,9 +128,10 @@ export function observation(
   const field = (number: number): string => fields[number - 1] ?? ''
   const valueType = text.read(field(2))
   const identifier = text.first(field(3))
-  const composite = identifier.includes(text.separators.component)
-  const part = (number: number): string | null => (composite ? text.read(text.component(identifier, number)) : null)
-  const code = itemCode(text, identifier)
+  const { component } = text.separators
+  const parts = component !== '' && identifier.includes(component) ? identifier.split(component) : [identifier]
+  const part = (number: number): string | null => text.read(parts[number - 1] ?? '')
+  const code = part(1) || part(4) || part(2) || part(5) || ''
   const subId = text.read(field(4)) ?? ''
   const { value, valueRaw, valueCode, valueSystem } = readValue(text, valueType, field(5))
   return {
