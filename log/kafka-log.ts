@@ -64,7 +64,7 @@ const requestBytesMax = 4 * 1024 * 1024
 const fetchBytesMax = 16 * 1024 * 1024
 const fetchBytesMaxPerPartition = 2 * 1024 * 1024
 /** A paused partition is fetched again after this at the latest; an empty one answers as soon as a record is there. */
-const fetchWaitMs = 100
+const fetchWaitMs = 200
 /** All that one loop may hold unread, over its partitions. */
 const waitingBytesMax = 32 * 1024 * 1024
 const leaveTimeoutMs = 10_000

@@ -153,7 +153,7 @@ describe.skipIf(kafkaBrokers === undefined && !ci)('Kafka when things break', { 
       await expect(one.positions('g', ['t'])).rejects.toThrow(RetryableError)
       await expect(openKafkaLog({ brokers, prefix: 'x', clientId: 'x' })).rejects.toThrow(RetryableError)
       await expect(async () => {
-        for await (const _ of one.read('t')) throw new Error('read something')
+        for await (const { offset } of one.read('t')) throw new Error(`read ${offset}`)
       }).rejects.toThrow(RetryableError)
     } finally {
       await stack('start-broker')
