@@ -5,7 +5,7 @@ import { sniffUnicode } from './framing.js'
 import { readHeader } from './header.js'
 import { decodeIso2022, hasIso2022Escape } from './iso2022.js'
 import { hasUtf8ReadAsGbk, isDoubled, undoubled } from './mojibake.js'
-import { plausibility, type Plausibility } from './plausibility.js'
+import { oddities, oddity, plausibility, type Plausibility } from './plausibility.js'
 
 export type CharsetFlag =
   /** MSH-18 names another charset than the one the bytes are in. */
@@ -201,10 +201,13 @@ function undeclaredReading(body: Buffer, claim: Charset | undefined): Reading & 
   const claimed = claim === undefined ? undefined : candidate(body, claim)
   // Many hanzi that are all common: no other reading of the same bytes comes near.
   if (claimed !== undefined && isEvident(claimed)) return { ...claimed, detected: false }
-  const others = ['utf-8', 'gb18030']
-    .filter((charset) => charset !== claim)
-    .map((charset) => candidate(body, charset))
-    .filter((one) => one !== undefined)
+  const others: Candidate[] = []
+  for (const charset of ['utf-8', 'gb18030']) {
+    const one = charset === claim ? undefined : candidate(body, charset)
+    if (one === undefined) continue
+    if (claimed === undefined && isEvident(one)) return { ...one, detected: true }
+    others.push(one)
+  }
   if (!isUtf8(body) && claim !== 'iso-8859-1') {
     const western = candidate(body, 'iso-8859-1')
     if (western !== undefined) others.push(western)
@@ -341,18 +344,16 @@ function placeIn(before: string): { segment?: string; field?: string } {
   return { segment: `${name}[${ordinal}]`, field: `${name}-${number}` }
 }
 
-// One native scan decides whether any of the checks below is needed.
-const suspicious = /[\u0080-\u009f\u00c2-\u00f4\ufffd\ue000-\uf8ff\u951f]|[\udb80-\udbff]/
-
 function textFlags(text: string): CharsetFlag[] {
+  const odd = oddities(text)
+  if (odd === 0) return []
   const flags: CharsetFlag[] = []
-  if (suspicious.test(text)) {
-    // U+FFFD written in GBK: two of them read as these three hanzi.
-    if (isDoubled(text) || text.includes('\u951f\u65a4\u62f7')) flags.push('mojibake')
-    if (text.includes('\ufffd')) flags.push('replacement-character')
-    if (/\p{Co}/u.test(text)) flags.push('private-use')
-    if (/[\u0080-\u009f]/.test(text)) flags.push('c1-controls')
-  }
-  if (!flags.includes('mojibake') && hasUtf8ReadAsGbk(text)) flags.push('mojibake')
+  const doubled = (odd & oddity.latinLead) !== 0 && isDoubled(text)
+  // U+FFFD written in GBK: two of them read as these three hanzi.
+  const lost = (odd & oddity.rareHanzi) !== 0 && (text.includes('锟斤拷') || hasUtf8ReadAsGbk(text))
+  if (doubled || lost) flags.push('mojibake')
+  if (odd & oddity.replacement) flags.push('replacement-character')
+  if (odd & oddity.privateUse) flags.push('private-use')
+  if (odd & oddity.c1) flags.push('c1-controls')
   return flags
 }

@@ -57,24 +57,33 @@ function encodeByTable(text: string, charset: Charset): Buffer {
 }
 
 function reverseTable(charset: Charset): Map<string, Uint8Array> {
-  const decoder = new TextDecoder(charset, { fatal: true, ignoreBOM: true })
+  const decoder = new TextDecoder(charset, { ignoreBOM: true })
   const table = new Map<string, Uint8Array>()
-  const add = (...bytes: number[]): void => {
-    const code = Uint8Array.from(bytes)
-    try {
-      const text = decoder.decode(code)
-      if (Array.from(text).length === 1 && text > '\x7f' && !table.has(text)) table.set(text, code)
-    } catch {
-      // not a code of this charset
-    }
+  const add = (text: string, code: Uint8Array): void => {
+    const single = text.length === 1 || (text.length === 2 && text.charCodeAt(0) >>> 10 === 0x36)
+    if (single && text > '\x7f' && text !== '\ufffd' && !table.has(text)) table.set(text, code)
+  }
+  // A row where every code is a character is decoded at once; one with gaps code by code.
+  const addRow = (codes: readonly Uint8Array[]): void => {
+    const text = Array.from(decoder.decode(Buffer.concat(codes)))
+    if (text.length === codes.length && !text.includes('\ufffd')) codes.forEach((code, at) => add(text[at]!, code))
+    else for (const code of codes) add(decoder.decode(code), code)
   }
   // 0x80 is no code of GB 18030, though it is read as the euro sign; A2E3 is.
-  for (let byte = charset === 'gb18030' ? 0x100 : 0x80; byte < 0x100; byte++) add(byte)
+  if (charset !== 'gb18030') for (let byte = 0x80; byte < 0x100; byte++) addRow([Uint8Array.of(byte)])
   if (/^(?:gb18030|big5|euc-|shift_jis)/.test(charset)) {
-    for (let lead = 0x81; lead < 0xff; lead++) for (let trail = 0x40; trail < 0xff; trail++) add(lead, trail)
+    for (let lead = 0x81; lead < 0xff; lead++) {
+      const codes: Uint8Array[] = []
+      for (let trail = 0x40; trail < 0xff; trail++) if (trail !== 0x7f) codes.push(Uint8Array.of(lead, trail))
+      addRow(codes)
+    }
   }
   if (charset === 'gb18030') {
-    for (let linear = 0; linear < 39_420; linear++) add(...fourBytes(linear, 0x81))
+    for (let start = 0; start < 39_420; start += 1260) {
+      const length = Math.min(1260, 39_420 - start)
+      addRow(Array.from({ length }, (_, at) => Uint8Array.from(fourBytes(start + at, 0x81))))
+    }
+    table.set('\ufffd', Uint8Array.of(0x84, 0x31, 0xa4, 0x37))
   }
   return table
 }

@@ -51,7 +51,7 @@ export function g0SetOf(sequence: string): Set | undefined {
 
 /** True where the bytes switch sets by ISO 2022 escape sequences to a multi-byte set (ESC $). */
 export function hasIso2022Escape(bytes: Buffer): boolean {
-  return bytes.includes('\x1b$', 0, 'latin1')
+  return bytes.includes(0x1b) && bytes.includes('\x1b$', 0, 'latin1')
 }
 
 /**

@@ -154,3 +154,32 @@ export function plausibility(text: string): Plausibility {
   }
   return { cost, count, hanzi }
 }
+
+/** What a closer look at a text is worth taking for; see `oddities`. */
+export const oddity = { c1: 1, latinLead: 2, replacement: 4, privateUse: 8, rareHanzi: 16 } as const
+
+/**
+ * One quick pass over a text: a bit for each kind of character that a wrong decoding leaves behind. `rareHanzi` stands for
+ * two hanzi in a row that are not in GB 2312 level 1, or for U+951F, which U+FFFD written in GBK reads as.
+ */
+export function oddities(text: string): number {
+  const table = hanziTiers()
+  let bits = 0
+  let rareBefore = false
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code < 0x80) rareBefore = false
+    else if (code >= 0x4e00 && code < 0xa000) {
+      const rare = table[code - 0x4e00]! < 2
+      if ((rare && rareBefore) || code === 0x951f) bits |= oddity.rareHanzi
+      rareBefore = rare
+    } else {
+      rareBefore = false
+      if (code < 0xa0) bits |= oddity.c1
+      else if (code >= 0xc2 && code <= 0xf4) bits |= oddity.latinLead
+      else if (code === 0xfffd) bits |= oddity.replacement
+      else if ((code >= 0xe000 && code <= 0xf8ff) || (code >= 0xdb80 && code <= 0xdbff)) bits |= oddity.privateUse
+    }
+  }
+  return bits
+}
