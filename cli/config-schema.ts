@@ -2,7 +2,8 @@ import { Type, type Static } from '@sinclair/typebox'
 
 const closed = { additionalProperties: false }
 const optionalText = (description: string) => Type.Optional(Type.String({ description, minLength: 1 }))
-const size = (description: string, value: number) => Type.Optional(Type.Integer({ description, default: value, minimum: 1 }))
+const size = (description: string, value: number) =>
+  Type.Optional(Type.Integer({ description, default: value, minimum: 1 }))
 
 export const roles = ['receive', 'parse', 'normalise', 'sink', 'archive'] as const
 export type Role = (typeof roles)[number]
@@ -20,7 +21,11 @@ export const deploymentConfig = Type.Object(
       }),
     ),
     dataDir: Type.Optional(
-      Type.String({ description: 'Folder for the spool, objects and embedded stores', default: '.hutong', minLength: 1 }),
+      Type.String({
+        description: 'Folder for the spool, objects and embedded stores',
+        default: '.hutong',
+        minLength: 1,
+      }),
     ),
     kafka: Type.Optional(
       Type.Object(
@@ -46,8 +51,16 @@ export const deploymentConfig = Type.Object(
     ),
     database: Type.Optional(
       Type.Object(
-        { url: Type.String({ description: 'postgresql://…; write ${NAME} to take it from the environment', minLength: 1 }) },
-        { ...closed, description: 'PostgreSQL; the embedded database of this process where left out (demo and tests only)' },
+        {
+          url: Type.String({
+            description: 'postgresql://…; write ${NAME} to take it from the environment',
+            minLength: 1,
+          }),
+        },
+        {
+          ...closed,
+          description: 'PostgreSQL; the embedded database of this process where left out (demo and tests only)',
+        },
       ),
     ),
     spool: Type.Optional(
@@ -75,7 +88,11 @@ export const deploymentConfig = Type.Object(
       Type.Object(
         {
           host: Type.Optional(Type.String({ description: 'Address to listen on', default: '127.0.0.1' })),
-          port: Type.Integer({ description: 'Port of /metrics, /health/live and /health/ready', minimum: 0, maximum: 65_535 }),
+          port: Type.Integer({
+            description: 'Port of /metrics, /health/live and /health/ready',
+            minimum: 0,
+            maximum: 65_535,
+          }),
         },
         { ...closed, description: 'Metrics and health; none where left out' },
       ),
@@ -83,8 +100,13 @@ export const deploymentConfig = Type.Object(
     catalogue: Type.Optional(
       Type.Object(
         {
-          release: size('Release number stamped on normalised events; raise it with every change of mapping or version', 1),
-          mappings: Type.Optional(Type.Array(Type.String(), { description: 'Local-code mapping files of the hospitals' })),
+          release: size(
+            'Release number stamped on normalised events; raise it with every change of mapping or version',
+            1,
+          ),
+          mappings: Type.Optional(
+            Type.Array(Type.String(), { description: 'Local-code mapping files of the hospitals' }),
+          ),
         },
         closed,
       ),
@@ -110,6 +132,10 @@ export type DeploymentConfig = Static<typeof deploymentConfig>
 /** What every feed says, whatever its connector. */
 export const feedFrame = {
   name: Type.String({ description: 'Name of the feed, unique', pattern: '^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$' }),
-  hospital: Type.String({ description: 'Institution code: whose data this is, whatever the messages say', minLength: 1, maxLength: 64 }),
+  hospital: Type.String({
+    description: 'Institution code: whose data this is, whatever the messages say',
+    minLength: 1,
+    maxLength: 64,
+  }),
   connector: Type.String({ description: 'Source protocol: hl7v2-mllp or hl7v2-files' }),
 }

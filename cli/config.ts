@@ -43,7 +43,9 @@ export async function loadConfiguration(
   }
   const { problems, configuration } = checkConfiguration(text, connectors, variables)
   if (configuration === undefined) {
-    throw new UsageError([`${file} has ${problems.length} problem(s):`, ...problems.map((p) => formatProblem(file, p))].join('\n'))
+    throw new UsageError(
+      [`${file} has ${problems.length} problem(s):`, ...problems.map((p) => formatProblem(file, p))].join('\n'),
+    )
   }
   return configuration
 }
@@ -78,7 +80,9 @@ export function checkConfiguration(
   }
   checkAgainst(deploymentConfig, source, '', report)
   const rawFeeds = (source as { feeds?: unknown }).feeds
-  const feeds = Array.isArray(rawFeeds) ? rawFeeds.map((feed, index) => checkFeed(feed, `/feeds/${index}`, connectors, report)) : []
+  const feeds = Array.isArray(rawFeeds)
+    ? rawFeeds.map((feed, index) => checkFeed(feed, `/feeds/${index}`, connectors, report))
+    : []
   checkWhole(source as Partial<DeploymentConfig>, feeds, report)
   if (problems.length > 0) return { problems: problems.sort((a, b) => a.line - b.line) }
   const filled = Value.Default(deploymentConfig, source) as DeploymentConfig
@@ -106,19 +110,27 @@ function checkFeed(feed: unknown, path: string, connectors: Connectors, report: 
   return { name: String(name), hospital: String(hospital), connector: connector.name, settings: filled }
 }
 
-function checkWhole(source: Partial<DeploymentConfig>, feeds: readonly (FeedConfig | undefined)[], report: Report): void {
+function checkWhole(
+  source: Partial<DeploymentConfig>,
+  feeds: readonly (FeedConfig | undefined)[],
+  report: Report,
+): void {
   const seen = new Map<string, number>()
   for (const [index, feed] of feeds.entries()) {
     if (feed === undefined) continue
     const before = seen.get(feed.name)
-    if (before !== undefined) report(`/feeds/${index}/name`, `feed name ${feed.name} is taken by feed ${before + 1}; names are unique`)
+    if (before !== undefined)
+      report(`/feeds/${index}/name`, `feed name ${feed.name} is taken by feed ${before + 1}; names are unique`)
     seen.set(feed.name, before ?? index)
   }
   if (source.kafka !== undefined && source.schemaRegistry === undefined) {
     report('/kafka', 'with Kafka a schema registry is needed: add schemaRegistry: {url: …}')
   }
   if (source.kafka !== undefined && source.database === undefined && source.environment === 'production') {
-    report('/kafka', 'production on Kafka needs PostgreSQL: add database: {url: …}; the embedded database is for demo and tests')
+    report(
+      '/kafka',
+      'production on Kafka needs PostgreSQL: add database: {url: …}; the embedded database is for demo and tests',
+    )
   }
   const encryption = source.encryption
   if (encryption !== undefined && typeof encryption.keys === 'object' && !(encryption.keyId in encryption.keys)) {
@@ -153,7 +165,9 @@ function schemaAt(schema: TSchema, path: readonly string[]): unknown {
 const describe = (schema: TSchema): string => (schema.description === undefined ? '' : `: ${schema.description}`)
 
 function expectation(schema: TSchema): string {
-  const choices = (schema.anyOf as { const?: unknown }[] | undefined)?.map((choice) => choice.const).filter((choice) => choice !== undefined)
+  const choices = (schema.anyOf as { const?: unknown }[] | undefined)
+    ?.map((choice) => choice.const)
+    .filter((choice) => choice !== undefined)
   if (choices !== undefined && choices.length > 0) return `must be one of ${choices.join(', ')}`
   const bounds = [
     schema.minimum !== undefined && `at least ${schema.minimum}`,
@@ -172,7 +186,12 @@ function unknownName(kind: string, name: string, known: Iterable<string>): strin
 }
 
 /** Replaces ${NAME} in text values by the environment variable, so that no secret stands in the file. */
-function expand(value: unknown, path: string, variables: Readonly<Record<string, string | undefined>>, report: Report): unknown {
+function expand(
+  value: unknown,
+  path: string,
+  variables: Readonly<Record<string, string | undefined>>,
+  report: Report,
+): unknown {
   if (typeof value === 'string') {
     return value.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (whole, name: string) => {
       const found = variables[name]
@@ -182,7 +201,9 @@ function expand(value: unknown, path: string, variables: Readonly<Record<string,
   }
   if (Array.isArray(value)) return value.map((entry, index) => expand(entry, `${path}/${index}`, variables, report))
   if (typeof value === 'object' && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, expand(entry, `${path}/${key}`, variables, report)]))
+    return Object.fromEntries(
+      Object.entries(value).map(([key, entry]) => [key, expand(entry, `${path}/${key}`, variables, report)]),
+    )
   }
   return value
 }

@@ -7,10 +7,15 @@ import { exitCodes, type Terminal } from './terminal.js'
 export function inspectCommand(program: Command, terminal: Terminal): void {
   program
     .command('inspect <file...>')
-    .description('show the HL7 v2 messages of files as the reader sees them: charset, flags, segments, or what is wrong')
+    .description(
+      'show the HL7 v2 messages of files as the reader sees them: charset, flags, segments, or what is wrong',
+    )
     .option('--json', 'one JSON object per message and line')
     .option('--charset <name>', "the sender's charset, as a feed would declare it (for example gb18030)")
-    .addHelpText('after', '\nFolders are walked. Exit code: 0 all messages are readable, 1 some are not, 2 a file cannot be read.')
+    .addHelpText(
+      'after',
+      '\nFolders are walked. Exit code: 0 all messages are readable, 1 some are not, 2 a file cannot be read.',
+    )
     .action(async (paths: string[], options: { json?: boolean; charset?: string }) => {
       let faults = 0
       for await (const file of filesOf(paths)) {

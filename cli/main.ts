@@ -4,6 +4,13 @@ import { Command, CommanderError } from 'commander'
 import { readEnvironment } from '../core/environment.js'
 import { RetryableError, UsageError } from '../core/errors.js'
 import { checkCommand } from './check.js'
+import { deadLettersCommand } from './dead-letters.js'
+import { inspectCommand } from './inspect.js'
+import { reconcileCommand } from './reconcile.js'
+import { replayCommand } from './replay.js'
+import { runCommand } from './run.js'
+import { schemasCommand } from './schemas.js'
+import { testCommand } from './test.js'
 import { exitCodes, processTerminal } from './terminal.js'
 
 const terminal = processTerminal(readEnvironment())
@@ -13,7 +20,17 @@ const program = new Command('hutong')
   .showHelpAfterError('(hutong --help lists the commands)')
   .exitOverride()
 
-for (const command of [checkCommand]) command(program, terminal)
+const commands = [
+  runCommand,
+  checkCommand,
+  inspectCommand,
+  replayCommand,
+  testCommand,
+  schemasCommand,
+  reconcileCommand,
+  deadLettersCommand,
+]
+for (const command of commands) command(program, terminal)
 
 try {
   await program.parseAsync()
@@ -30,5 +47,6 @@ try {
 
 function version(): string {
   // dist/cli/main.js stands two folders below package.json.
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string })
+    .version
 }

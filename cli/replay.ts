@@ -4,7 +4,7 @@ import pLimit from 'p-limit'
 import { cutMessages } from '../connectors/hl7v2/framing.js'
 import { readHeader, type MshFacts } from '../connectors/hl7v2/header.js'
 import { systemClock } from '../core/clock.js'
-import { RefusedError, UsageError } from '../core/errors.js'
+import { RefusedError } from '../core/errors.js'
 import type { LedgerPosition } from '../core/ids.js'
 import { createLogger } from '../core/telemetry.js'
 import type { Spool } from '../log/spool.js'
@@ -12,11 +12,12 @@ import type { Lane } from '../log/topics.js'
 import { pause } from '../pipelines/stage.js'
 import type { Database } from '../repository/database.js'
 import { settlement, type Settlement } from '../repository/settlement.js'
-import { loadConfiguration, type Configuration } from './config.js'
+import type { Configuration } from './config.js'
 import { roles } from './config-schema.js'
 import { connectors } from './connectors.js'
 import { filesOf } from './files.js'
-import { openRuntime, type Runtime } from './runtime.js'
+import { configurationOf, withPlace, type PlaceFlags } from './repository-access.js'
+import { ensureSchemas, openRuntime, type Runtime } from './runtime.js'
 import { exitCodes, progressLine, type Terminal } from './terminal.js'
 
 export interface ReplayResult extends Settlement {
@@ -36,17 +37,17 @@ export interface ReplayOptions {
 }
 
 export function replayCommand(program: Command, terminal: Terminal): void {
-  program
-    .command('replay <path...>')
+  withPlace(program.command('replay <path...>'))
     .description('send the HL7 v2 messages of files and folders through the same path as live ones into the repository')
     .option('--feed <name>', 'the feed they belong to; by default made from MSH-3 and MSH-4 of each message')
     .option('--hospital <code>', 'whose data it is, for feeds the configuration does not name', 'LOCAL')
     .option('--charset <name>', "the sender's charset, for feeds the configuration does not name")
-    .option('--config <file>', 'a configuration: its feeds, addresses and mappings')
     .option('--mappings <file...>', 'local-code mapping files')
-    .option('--data-dir <dir>', 'folder of the spool and the embedded stores', '.hutong')
     .option('--bulk', 'take the bulk lane')
-    .option('--json', 'one line: {"received","stored","superseded","deadLettered","ignored","inFlight","refused","messagesPerSecond"}')
+    .option(
+      '--json',
+      'one line: {"received","stored","superseded","deadLettered","ignored","inFlight","refused","messagesPerSecond"}',
+    )
     .addHelpText(
       'after',
       '\nHUTONG_DATABASE_URL, HUTONG_KAFKA_BROKERS (with HUTONG_SCHEMA_REGISTRY_URL) say where to; embedded stores in' +
@@ -70,37 +71,12 @@ export function replayCommand(program: Command, terminal: Terminal): void {
     })
 }
 
-interface ReplayFlags {
+interface ReplayFlags extends PlaceFlags {
   readonly feed?: string
   readonly hospital?: string
   readonly charset?: string
-  readonly config?: string
-  readonly mappings?: string[]
-  readonly dataDir: string
   readonly bulk?: boolean
   readonly json?: boolean
-}
-
-/** The configuration of a command that may run without a file: the environment's addresses, embedded where unset. */
-export async function configurationOf(
-  flags: { readonly config?: string; readonly mappings?: string[]; readonly dataDir: string },
-  terminal: Terminal,
-): Promise<Configuration> {
-  const { databaseUrl, kafkaBrokers, schemaRegistryUrl, topicPrefix, variables } = terminal.environment
-  if (flags.config !== undefined) return loadConfiguration(flags.config, connectors, variables)
-  if (kafkaBrokers !== undefined && schemaRegistryUrl === undefined) {
-    throw new UsageError('HUTONG_KAFKA_BROKERS is set, HUTONG_SCHEMA_REGISTRY_URL is not: with Kafka a schema registry is needed')
-  }
-  return {
-    environment: 'test',
-    dataDir: flags.dataDir,
-    logLevel: 'warn',
-    feeds: [],
-    ...(databaseUrl !== undefined && { database: { url: databaseUrl } }),
-    ...(kafkaBrokers !== undefined && { kafka: { brokers: [...kafkaBrokers], ...(topicPrefix !== undefined && { prefix: topicPrefix }) } }),
-    ...(schemaRegistryUrl !== undefined && { schemaRegistry: { url: schemaRegistryUrl } }),
-    ...(flags.mappings !== undefined && { catalogue: { mappings: flags.mappings } }),
-  }
 }
 
 /** Sends every message of the files and waits until each has its receipts. */
@@ -112,8 +88,12 @@ export async function replay(
   const kind = 'hl7v2-files'
   const connector = connectors.get(kind)
   if (connector === undefined) throw new Error(`no connector ${kind}`)
-  const fallback = connector.parser({ folder: '.', ...(options.charset !== undefined && { charset: options.charset }) } as never)
+  const fallback = connector.parser({
+    folder: '.',
+    ...(options.charset !== undefined && { charset: options.charset }),
+  } as never)
   const hospital = options.hospital ?? 'LOCAL'
+  await ensureSchemas(configuration)
   const runtime = await openRuntime({
     // Receiving is replay's own part: the feeds' listeners stay closed, their parse settings hold.
     configuration,
@@ -128,7 +108,10 @@ export async function replay(
   const stop = new AbortController()
   const running = runtime.run(stop.signal)
   try {
-    return await Promise.race([send(runtime, files, options), running.then(() => Promise.reject(new Error('the pipeline ended early')))])
+    return await Promise.race([
+      send(runtime, files, options),
+      running.then(() => Promise.reject(new Error('the pipeline ended early'))),
+    ])
   } finally {
     stop.abort()
     await running.finally(() => runtime.close())
@@ -192,7 +175,10 @@ async function accept(
 /** A feed name made from sending application and facility, `MSH-3@MSH-4`, in the characters a feed name may have. */
 function feedOf(header: MshFacts): string {
   const part = (text: string): string => text.replace(/[^A-Za-z0-9._-]+/g, '_').replace(/^_+|_+$/g, '')
-  return [part(header.sendingApplication) || 'unknown', part(header.sendingFacility)].filter((name) => name !== '').join('@').slice(0, 100)
+  return [part(header.sendingApplication) || 'unknown', part(header.sendingFacility)]
+    .filter((name) => name !== '')
+    .join('@')
+    .slice(0, 100)
 }
 
 async function waitUntilSettled(database: Database, ranges: Ranges, options: ReplayOptions): Promise<Settlement> {
@@ -234,4 +220,3 @@ function describe(result: ReplayResult): string {
     (deadLettered > 0 ? 'See why: hutong dead-letters list\n' : '')
   )
 }
-

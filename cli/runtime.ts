@@ -10,6 +10,7 @@ import { UsageError } from '../core/errors.js'
 import { createLogger, Metrics, type Logger } from '../core/telemetry.js'
 import { openEmbeddedLog } from '../log/embedded-log.js'
 import type { EventLog } from '../log/event-log.js'
+import type { FileSystem } from '../log/file-system.js'
 import { openKafkaLog } from '../log/kafka-log.js'
 import { folderObjectStore } from '../log/object-store.js'
 import type { Spool } from '../log/spool.js'
@@ -23,11 +24,15 @@ import { parseStage } from '../pipelines/parse.js'
 import { receive } from '../pipelines/receive.js'
 import { sinkStage, type SettledEvent } from '../pipelines/sink.js'
 import { groupOf, runStage, type Stage } from '../pipelines/stage.js'
-import { openDatabase, type Database } from '../repository/database.js'
-import { migrate } from '../repository/migrate.js'
+import { openArchive } from '../repository/archive.js'
+import { deadLetterSink } from '../repository/dead-letters.js'
+import { eventSink } from '../repository/event-sink.js'
+import type { Database } from '../repository/database.js'
 import { openCodec, type EventCodec } from '../schemas/codec.js'
+import { registerSchemas } from '../schemas/compatibility.js'
 import type { Configuration, Connectors } from './config.js'
 import type { Role } from './config-schema.js'
+import { openRepository } from './repository-access.js'
 
 export interface RuntimeOptions {
   readonly configuration: Configuration
@@ -44,6 +49,8 @@ export interface RuntimeOptions {
   readonly settled?: (events: readonly SettledEvent[]) => void
   readonly accepted?: (message: { readonly feed: string; readonly epoch: number; readonly seq: number }) => void
   readonly logger?: Logger
+  /** Where the spool writes (default: the operating system's files). */
+  readonly spoolFileSystem?: FileSystem
 }
 
 /** The parts a process of this configuration is made of, opened; `run` composes its roles out of them. */
@@ -65,7 +72,8 @@ export interface Runtime {
 /** Opens what the roles need. @throws UsageError | RetryableError saying which part is not there */
 export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { configuration, roles } = options
-  const logger = options.logger ?? createLogger({ level: String(configuration.logLevel ?? 'info'), role: roles.join(',') })
+  const logger =
+    options.logger ?? createLogger({ level: String(configuration.logLevel ?? 'info'), role: roles.join(',') })
   const metrics = new Metrics()
   const dataDir = configuration.dataDir ?? '.hutong'
   await mkdir(dataDir, { recursive: true })
@@ -88,8 +96,8 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     const log = await opened(openLog(configuration, dataDir, logger))
     const codec = await openCodecOf(configuration)
     await log.ensureTopics(allTopics, configuration.kafka?.partitions ?? 3)
-    const spool = has('receive') ? await opened(openSpoolOf(configuration, dataDir, writeCipher, ciphers)) : undefined
-    const database = has('sink') || has('archive') ? await opened(openRepository(configuration, dataDir)) : undefined
+    const spool = has('receive') ? await opened(openSpoolOf(options, dataDir, writeCipher, ciphers)) : undefined
+    const database = has('sink') || has('archive') ? await opened(openRepository(configuration)) : undefined
     const parts = { log, codec, metrics, logger, stores, spool, database }
     return {
       ...withoutUndefined(parts),
@@ -120,10 +128,14 @@ async function runRoles(parts: Parts, options: RuntimeOptions, signal: AbortSign
   ]
   parts.logger.info({ roles: options.roles, feeds: options.configuration.feeds.map((feed) => feed.name) }, 'running')
   try {
-    await Promise.all(work.map((part) => part.catch((error: unknown) => {
-      stop.abort()
-      throw error
-    })))
+    await Promise.all(
+      work.map((part) =>
+        part.catch((error: unknown) => {
+          stop.abort()
+          throw error
+        }),
+      ),
+    )
   } finally {
     stop.abort()
     await Promise.allSettled(work)
@@ -134,7 +146,12 @@ async function runRoles(parts: Parts, options: RuntimeOptions, signal: AbortSign
 function stagesOf(parts: Parts, options: RuntimeOptions): Stage[] {
   const { roles, configuration } = options
   const { log, codec, metrics, logger, stores, database } = parts
-  const parserFor = parsers(options)
+  // One of each per process: they keep dictionaries and blocks of numbers.
+  const archive = database === undefined ? undefined : openArchive(database)
+  const events = database === undefined ? undefined : eventSink(database)
+  const letters = database === undefined ? undefined : deadLetterSink(database)
+  const concurrency = database?.kind === 'postgresql' ? 2 : 1
+  const parserFor = parsersOf(options)
   const release = { catalogue: catalogueOf(configuration), derivation: configuration.catalogue?.release ?? 1 }
   const now = (): number => systemClock.now()
   const bulkRate = configuration.bulk?.recordsPerSecond
@@ -145,12 +162,23 @@ function stagesOf(parts: Parts, options: RuntimeOptions): Stage[] {
     }
     if (roles.includes('parse')) add(parseStage(lane, { log, codec, stores, parserFor, metrics }))
     if (roles.includes('normalise')) add(normaliseStage(lane, { log, codec, metrics, release: () => release }))
-    if (database === undefined) continue
+    if (archive === undefined || events === undefined || letters === undefined) continue
     if (roles.includes('sink')) {
       const { settled } = options
-      add(sinkStage(lane, { database, codec, metrics, logger, now, ...(settled !== undefined && { settled }) }))
+      add(
+        sinkStage(lane, {
+          events,
+          letters,
+          concurrency,
+          codec,
+          metrics,
+          logger,
+          now,
+          ...(settled !== undefined && { settled }),
+        }),
+      )
     }
-    if (roles.includes('archive')) add(archiveStage(lane, { database, codec, metrics }))
+    if (roles.includes('archive')) add(archiveStage(lane, { archive, codec, metrics }))
   }
   return stages
 }
@@ -161,22 +189,48 @@ function receiveRole(parts: Parts, spool: Spool, options: RuntimeOptions, signal
   const byName = new Map(feeds.map((feed) => [feed.name, feed]))
   const identity = (feed: string): { hospital: string; connector: string } => {
     const known = byName.get(feed) ?? options.identityOfUnknown?.(feed)
-    if (known === undefined) throw new UsageError(`the spool holds messages of feed ${feed}, which the configuration does not name: add it back`)
+    if (known === undefined)
+      throw new UsageError(
+        `the spool holds messages of feed ${feed}, which the configuration does not name: add it back`,
+      )
     return known
   }
   const { forwardLane, accepted } = options
   return [
-    forward({ spool, log, codec, stores, environment, identity, logger, now: () => systemClock.now(), ...(forwardLane !== undefined && { lane: forwardLane }) }, signal),
+    forward(
+      {
+        spool,
+        log,
+        codec,
+        stores,
+        environment,
+        identity,
+        logger,
+        now: () => systemClock.now(),
+        ...(forwardLane !== undefined && { lane: forwardLane }),
+      },
+      signal,
+    ),
     ...(options.listen === false ? [] : feeds).map((feed) => {
       const connector = options.connectors.get(feed.connector)
       if (connector === undefined) throw new UsageError(`feed ${feed.name}: unknown connector ${feed.connector}`)
       const deliveries = connector.receive(feed.settings as never, signal)
-      return receive({ feed: feed.name, deliveries, spool, metrics, logger, ...(accepted !== undefined && { accepted }) })
+      return receive({
+        feed: feed.name,
+        deliveries,
+        spool,
+        metrics,
+        logger,
+        ...(accepted !== undefined && { accepted }),
+      })
     }),
   ]
 }
 
-function parsers(options: RuntimeOptions): (feed: string, connector: string) => Parser | undefined {
+/** The parser of each feed, compiled once. */
+export function parsersOf(
+  options: Pick<RuntimeOptions, 'configuration' | 'connectors' | 'parserForUnknown'>,
+): (feed: string, connector: string) => Parser | undefined {
   const byFeed = new Map<string, Parser>()
   for (const feed of options.configuration.feeds) {
     const connector = options.connectors.get(feed.connector)
@@ -185,7 +239,11 @@ function parsers(options: RuntimeOptions): (feed: string, connector: string) => 
   return (feed, connector) => byFeed.get(feed) ?? options.parserForUnknown?.(feed, connector)
 }
 
-async function startStatus(parts: Parts, options: RuntimeOptions, stages: readonly Stage[]): Promise<{ close(): Promise<void> } | undefined> {
+async function startStatus(
+  parts: Parts,
+  options: RuntimeOptions,
+  stages: readonly Stage[],
+): Promise<{ close(): Promise<void> } | undefined> {
   const { http } = options.configuration
   if (http === undefined) return undefined
   const server = await startStatusServer({
@@ -239,7 +297,8 @@ async function readinessOf(parts: Parts, stages: readonly Stage[]): Promise<Read
 function openLog(configuration: Configuration, dataDir: string, logger: Logger): Promise<EventLog> {
   const { kafka } = configuration
   if (kafka === undefined) return openEmbeddedLog({ dir: join(dataDir, 'log') })
-  const file = (path: string | undefined): string | undefined => (path === undefined ? undefined : readFileSync(path, 'utf8'))
+  const file = (path: string | undefined): string | undefined =>
+    path === undefined ? undefined : readFileSync(path, 'utf8')
   const { tls, caFile, certFile, keyFile, username, password } = kafka
   return openKafkaLog({
     brokers: kafka.brokers,
@@ -247,7 +306,9 @@ function openLog(configuration: Configuration, dataDir: string, logger: Logger):
     clientId: 'hutong',
     logger,
     ...(tls === true && { ssl: withoutUndefined({ ca: file(caFile), cert: file(certFile), key: file(keyFile) }) }),
-    ...(username !== undefined && { sasl: { mechanism: 'scram-sha-512' as const, username, password: password ?? '' } }),
+    ...(username !== undefined && {
+      sasl: { mechanism: 'scram-sha-512' as const, username, password: password ?? '' },
+    }),
   })
 }
 
@@ -264,7 +325,24 @@ function openCodecOf(configuration: Configuration): Promise<EventCodec> {
   return openCodec({ registryUrl: schemaRegistry.url, prefix: prefixOf(configuration), topics: topicContents })
 }
 
-function openSpoolOf(configuration: Configuration, dataDir: string, cipher: PayloadCipher | undefined, ciphers: ReadonlyMap<string, PayloadCipher>): Promise<Spool> {
+/**
+ * Registers today's schemas where the environment is a test one, so that trying needs no extra step. Production is left
+ * to `hutong schemas register`. @throws UsageError where the registry refuses
+ */
+export async function ensureSchemas(configuration: Configuration): Promise<void> {
+  const { schemaRegistry, environment } = configuration
+  if (schemaRegistry === undefined || environment !== 'test') return
+  const { violations } = await registerSchemas(schemaRegistry.url, prefixOf(configuration), topicContents)
+  const first = violations[0]
+  if (first !== undefined) throw new UsageError(`${first.subject} ${first.path}: ${first.problem}; ${first.remedy}`)
+}
+
+function openSpoolOf(
+  { configuration, spoolFileSystem }: RuntimeOptions,
+  dataDir: string,
+  cipher: PayloadCipher | undefined,
+  ciphers: ReadonlyMap<string, PayloadCipher>,
+): Promise<Spool> {
   const { retentionDays = 14, retentionMegabytes = 20_480, diskReserveMegabytes = 512 } = configuration.spool ?? {}
   return openSpool({
     dir: join(dataDir, 'spool'),
@@ -272,25 +350,21 @@ function openSpoolOf(configuration: Configuration, dataDir: string, cipher: Payl
     clock: systemClock,
     retention: { maxAgeMs: retentionDays * 86_400_000, maxBytes: retentionMegabytes * 1024 * 1024 },
     diskReserveBytes: diskReserveMegabytes * 1024 * 1024,
+    ...(spoolFileSystem !== undefined && { fileSystem: spoolFileSystem }),
     ...(cipher !== undefined && { payloadCipher: cipher, ciphers: (keyId: string) => ciphers.get(keyId) }),
   })
 }
 
-/** Opens and migrates the repository of a configuration. */
-export async function openRepository(configuration: Pick<Configuration, 'database'>, dataDir: string): Promise<Database> {
-  const url = configuration.database?.url
-  const database = await openDatabase(url === undefined ? { dir: join(dataDir, 'database') } : { url })
-  await migrate(database)
-  return database
-}
-
-function catalogueOf(configuration: Configuration): Catalogue {
+export function catalogueOf(configuration: Configuration): Catalogue {
   return loadCatalogue({ mappingFiles: configuration.catalogue?.mappings ?? [] })
 }
 
 function ciphersOf(configuration: Configuration): Map<string, PayloadCipher> {
   return new Map(
-    Object.entries(configuration.encryption?.keys ?? {}).map(([keyId, key]) => [keyId, aes256GcmCipher(keyId, Buffer.from(key, 'base64'))]),
+    Object.entries(configuration.encryption?.keys ?? {}).map(([keyId, key]) => [
+      keyId,
+      aes256GcmCipher(keyId, Buffer.from(key, 'base64')),
+    ]),
   )
 }
 

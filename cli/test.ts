@@ -35,8 +35,12 @@ Exit code: 0 all cases pass, 1 some fail, 2 no case found.`,
         if (differences.length === 0) passed++
         else failed++
         const name = relative(root, folder) || '.'
-        if (options.json === true) terminal.out(`${JSON.stringify({ case: name, passed: differences.length === 0, differences })}\n`)
-        else terminal.out(`${differences.length === 0 ? 'ok    ' : 'FAILED'} ${name}\n${differences.map((d) => `       ${d}\n`).join('')}`)
+        if (options.json === true)
+          terminal.out(`${JSON.stringify({ case: name, passed: differences.length === 0, differences })}\n`)
+        else
+          terminal.out(
+            `${differences.length === 0 ? 'ok    ' : 'FAILED'} ${name}\n${differences.map((d) => `       ${d}\n`).join('')}`,
+          )
       }
       if (passed + failed === 0) throw new UsageError(`no case under ${root}: a case is a folder with input.hl7`)
       if (options.json !== true) terminal.out(`${passed} passed, ${failed} failed\n`)
@@ -50,7 +54,8 @@ async function* casesUnder(dir: string): AsyncGenerator<string> {
   })
   if (entries.some((entry) => entry.name === 'input.hl7')) yield dir
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    if (entry.isDirectory() && !entry.name.startsWith('.') && entry.name !== 'node_modules') yield* casesUnder(join(dir, entry.name))
+    if (entry.isDirectory() && !entry.name.startsWith('.') && entry.name !== 'node_modules')
+      yield* casesUnder(join(dir, entry.name))
   }
 }
 
@@ -61,7 +66,14 @@ async function runCase(folder: string, root: string, update: boolean): Promise<r
   const runs = cutMessages(content).messages.map(({ bytes, index }) => dryRun(bytes, { ...feed, seq: index }))
   const actual = {
     events: runs.flatMap((run) => run.events.map(({ domain, event }) => ({ domain, ...event }))),
-    deadLetters: runs.flatMap((run) => run.deadLetters.map(({ code, message, place }) => ({ code, message, segment: place.segment ?? null, field: place.field ?? null }))),
+    deadLetters: runs.flatMap((run) =>
+      run.deadLetters.map(({ code, message, place }) => ({
+        code,
+        message,
+        segment: place.segment ?? null,
+        field: place.field ?? null,
+      })),
+    ),
     ignored: runs.map((run: DryRun) => run.ignored).filter((reason) => reason !== null),
   }
   const expectedFile = join(folder, 'expected.json')
@@ -89,9 +101,13 @@ async function feedOf(folder: string, root: string): Promise<Omit<Parameters<typ
 }
 
 function feedFrom(source: unknown, file: string): Omit<Parameters<typeof dryRun>[1], 'seq'> {
-  const { name, hospital, connector, mappings, receivedAt, environment, ...settings } = (source ?? {}) as Record<string, unknown>
+  const { name, hospital, connector, mappings, receivedAt, environment, ...settings } = (source ?? {}) as Record<
+    string,
+    unknown
+  >
   const kind = connectors.get(String(connector ?? 'hl7v2-files'))
-  if (kind === undefined) throw new UsageError(`${file}: unknown connector ${String(connector)}; known: ${[...connectors.keys()].join(', ')}`)
+  if (kind === undefined)
+    throw new UsageError(`${file}: unknown connector ${String(connector)}; known: ${[...connectors.keys()].join(', ')}`)
   const known = Object.keys((kind.config as unknown as { properties: object }).properties)
   for (const key of Object.keys(settings)) {
     if (known.includes(key)) continue
@@ -102,7 +118,9 @@ function feedFrom(source: unknown, file: string): Omit<Parameters<typeof dryRun>
   if (Number.isNaN(at)) throw new UsageError(`${file}: receivedAt must be a time such as 2026-01-01T08:00:00+08:00`)
   return {
     parser: kind.parser({ folder: '.', ...settings } as never),
-    catalogue: loadCatalogue({ mappingFiles: ((mappings ?? []) as string[]).map((mapping) => resolve(dirname(file), mapping)) }),
+    catalogue: loadCatalogue({
+      mappingFiles: ((mappings ?? []) as string[]).map((mapping) => resolve(dirname(file), mapping)),
+    }),
     feed: String(name ?? 'test-feed'),
     hospital: String(hospital ?? 'TEST'),
     environment: String(environment ?? 'test'),
@@ -115,17 +133,28 @@ export function differences(expected: unknown, actual: unknown, path: string): s
   const at = path === '' ? 'expected.json' : path
   if (Array.isArray(expected)) {
     if (!Array.isArray(actual)) return [`${at}: expected a list, got ${JSON.stringify(actual)}`]
-    const counts = expected.length === actual.length ? [] : [`${at}: expected ${expected.length} entries, got ${actual.length}`]
-    return [...counts, ...expected.slice(0, actual.length).flatMap((entry, index) => differences(entry, actual[index], `${path}[${index}]`))]
+    const counts =
+      expected.length === actual.length ? [] : [`${at}: expected ${expected.length} entries, got ${actual.length}`]
+    return [
+      ...counts,
+      ...expected
+        .slice(0, actual.length)
+        .flatMap((entry, index) => differences(entry, actual[index], `${path}[${index}]`)),
+    ]
   }
   if (typeof expected === 'object' && expected !== null) {
-    if (typeof actual !== 'object' || actual === null || Array.isArray(actual)) return [`${at}: expected a mapping, got ${JSON.stringify(actual)}`]
+    if (typeof actual !== 'object' || actual === null || Array.isArray(actual))
+      return [`${at}: expected a mapping, got ${JSON.stringify(actual)}`]
     return Object.entries(expected).flatMap(([key, value]) => {
       const inner = path === '' ? key : `${path}.${key}`
       if (key in actual) return differences(value, (actual as Record<string, unknown>)[key], inner)
       const near = nearest(key, Object.keys(actual))
-      return [`${inner}: unknown key${near === undefined ? `; known: ${Object.keys(actual).join(', ')}` : `; did you mean ${near}?`}`]
+      return [
+        `${inner}: unknown key${near === undefined ? `; known: ${Object.keys(actual).join(', ')}` : `; did you mean ${near}?`}`,
+      ]
     })
   }
-  return Object.is(expected, actual) ? [] : [`${at}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`]
+  return Object.is(expected, actual)
+    ? []
+    : [`${at}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`]
 }

@@ -1,14 +1,13 @@
 import { RecordError } from '../core/errors.js'
 import type { Metrics } from '../core/telemetry.js'
 import { rawTopic, type Lane } from '../log/topics.js'
-import { archiveRaw } from '../repository/archive.js'
-import type { Database } from '../repository/database.js'
+import type { Archive } from '../repository/archive.js'
 import type { EventCodec } from '../schemas/codec.js'
 import type { RawMessage } from '../schemas/types.js'
 import type { Stage } from './stage.js'
 
 export interface ArchiveOptions {
-  readonly database: Database
+  readonly archive: Archive
   readonly codec: EventCodec
   readonly metrics: Metrics
 }
@@ -29,7 +28,7 @@ export function archiveStage(lane: Lane, options: ArchiveOptions): Stage {
           if (!(error instanceof RecordError)) throw error
         }
       }
-      await archiveRaw(options.database, messages)
+      await options.archive.write(messages)
     },
   }
 }

@@ -38,13 +38,19 @@ export async function packContent(bytes: Buffer, stores: ContentStores): Promise
 /** The bytes as they arrived. @throws RecordError object-missing, decrypt-failed, frame-unreadable */
 export async function unpackContent(raw: Content, stores: ContentStores): Promise<Buffer> {
   const sealed = raw.content ?? (raw.contentRef === null ? undefined : await stores.objects.get(raw.contentRef))
-  if (sealed === undefined) throw new RecordError('object-missing', `${raw.contentRef ?? 'no content and no reference'}`)
+  if (sealed === undefined)
+    throw new RecordError('object-missing', `${raw.contentRef ?? 'no content and no reference'}`)
   const packed = raw.keyId === null ? sealed : decrypt(sealed, raw.keyId, stores)
   if (raw.compression === 'none') return packed
   try {
     return gunzipSync(packed, { maxOutputLength: raw.contentSize })
   } catch (error) {
-    throw new RecordError('frame-unreadable', 'the compressed content does not unpack to the size stated', {}, { cause: error })
+    throw new RecordError(
+      'frame-unreadable',
+      'the compressed content does not unpack to the size stated',
+      {},
+      { cause: error },
+    )
   }
 }
 

@@ -5,7 +5,12 @@ import type { DeadLetter, Envelope, RawMessage } from '../schemas/types.js'
 type Stage = 'raw' | 'parse' | 'normalise' | 'sink'
 
 /** The dead letter of a record that could not be processed; `envelope` is null where not even that could be read. */
-export function deadLetter(stage: Stage, error: RecordError, envelope: Envelope | null, source: StoredRecord): DeadLetter {
+export function deadLetter(
+  stage: Stage,
+  error: RecordError,
+  envelope: Envelope | null,
+  source: StoredRecord,
+): DeadLetter {
   return {
     envelope,
     disposition: 'dead-lettered',
@@ -34,9 +39,7 @@ export function ignored(reason: IgnoreReason, detail: string, envelope: Envelope
   }
 }
 
-const whereFrom = (
-  source: StoredRecord,
-): Pick<DeadLetter, 'sourceTopic' | 'sourcePartition' | 'sourceOffset'> => ({
+const whereFrom = (source: StoredRecord): Pick<DeadLetter, 'sourceTopic' | 'sourcePartition' | 'sourceOffset'> => ({
   sourceTopic: source.topic,
   sourcePartition: source.partition,
   sourceOffset: String(source.offset),
@@ -45,7 +48,12 @@ const whereFrom = (
 /** The envelope of one event of a raw message. */
 export function envelopeOf(
   raw: RawMessage,
-  event: { readonly index: number; readonly count: number; readonly controlId: string | null; readonly messageType: string | null },
+  event: {
+    readonly index: number
+    readonly count: number
+    readonly controlId: string | null
+    readonly messageType: string | null
+  },
 ): Envelope {
   return {
     environment: raw.environment,

@@ -2,14 +2,18 @@ import type { Catalogue } from '../catalogue/catalogue.js'
 import type { Parser, ReceivedEvent } from '../connectors/connector.js'
 import { RecordError, type FaultPlace, type IgnoreReason, type RecordErrorCode } from '../core/errors.js'
 import { messageId } from '../core/ids.js'
-import type { NormalizedEvent } from '../repository/write-events.js'
+import type { SinkEvent } from '../repository/sink-event.js'
 import type { Envelope } from '../schemas/types.js'
 import { normaliserFor } from './normalise/normaliser.js'
 
 /** What one message comes to, without a log or a repository. */
 export interface DryRun {
-  readonly events: readonly NormalizedEvent[]
-  readonly deadLetters: readonly { readonly code: RecordErrorCode; readonly message: string; readonly place: FaultPlace }[]
+  readonly events: readonly SinkEvent[]
+  readonly deadLetters: readonly {
+    readonly code: RecordErrorCode
+    readonly message: string
+    readonly place: FaultPlace
+  }[]
   readonly ignored: IgnoreReason | null
 }
 
@@ -29,7 +33,7 @@ export interface DryRunOptions {
 export function dryRun(content: Buffer, options: DryRunOptions): DryRun {
   const { feed, hospital, environment, receivedAt, seq } = options
   const id = messageId(feed, content)
-  const events: NormalizedEvent[] = []
+  const events: SinkEvent[] = []
   const deadLetters: DryRun['deadLetters'][number][] = []
   const dead = (error: unknown): void => {
     if (!(error instanceof RecordError)) throw error
@@ -57,7 +61,7 @@ export function dryRun(content: Buffer, options: DryRunOptions): DryRun {
   return { events, deadLetters, ignored: null }
 }
 
-function normalised(event: ReceivedEvent, envelope: Envelope, catalogue: Catalogue): NormalizedEvent {
+function normalised(event: ReceivedEvent, envelope: Envelope, catalogue: Catalogue): SinkEvent {
   const normalise = normaliserFor(event.domain) as (value: unknown, catalogue: Catalogue, derivation: number) => unknown
-  return { domain: event.domain, event: normalise({ envelope, ...event.body }, catalogue, 1) } as NormalizedEvent
+  return { domain: event.domain, event: normalise({ envelope, ...event.body }, catalogue, 1) } as SinkEvent
 }

@@ -91,7 +91,11 @@ function header(
   }
 }
 
-async function repeatWatermarks(options: ForwardOptions, published: Map<string, string>, signal: AbortSignal): Promise<void> {
+async function repeatWatermarks(
+  options: ForwardOptions,
+  published: Map<string, string>,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     await pause(options.watermarkIntervalMs ?? 1000, signal)
     const records: LogRecord[] = []

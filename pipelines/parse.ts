@@ -53,11 +53,21 @@ async function parseRecord(record: StoredRecord, options: ParseOptions): Promise
   }
 }
 
-function parseContent(raw: RawMessage, content: Buffer, record: StoredRecord, options: ParseOptions): [Topic, LogRecord][] {
+function parseContent(
+  raw: RawMessage,
+  content: Buffer,
+  record: StoredRecord,
+  options: ParseOptions,
+): [Topic, LogRecord][] {
   const { feed, hospital, environment, receivedAt, messageId, connector } = raw
   const parser = options.parserFor(feed, connector)
   if (parser === undefined) throw new RecordError('feed-unknown', `feed ${feed}, connector ${connector}`)
-  const { controlId, messageType, events, ignored: reason } = parser({ content, feed, hospital, environment, receivedAt, messageId })
+  const {
+    controlId,
+    messageType,
+    events,
+    ignored: reason,
+  } = parser({ content, feed, hospital, environment, receivedAt, messageId })
   if (reason !== undefined) {
     options.metrics.ignored.inc({ reason: reason.reason })
     const envelope = envelopeOf(raw, { index: 0, count: 1, controlId, messageType })

@@ -1,16 +1,19 @@
 import { RecordError } from '../core/errors.js'
 import type { Logger, Metrics } from '../core/telemetry.js'
 import { contentOf, deadLetterTopic, domains, normalizedTopic, type Lane } from '../log/topics.js'
-import type { Database } from '../repository/database.js'
-import { writeDeadLetters } from '../repository/dead-letters.js'
-import { writeEvents, type NormalizedEvent } from '../repository/write-events.js'
+import type { DeadLetterSink } from '../repository/dead-letters.js'
+import type { EventSink } from '../repository/event-sink.js'
+import type { SinkEvent } from '../repository/sink-event.js'
 import type { EventCodec } from '../schemas/codec.js'
 import type { DeadLetter } from '../schemas/types.js'
 import { deadLetter } from './dead-letter.js'
 import type { Stage } from './stage.js'
 
 export interface SinkOptions {
-  readonly database: Database
+  readonly events: EventSink
+  readonly letters: DeadLetterSink
+  /** Transactions at once: as many as the database has connections for (1 for PGlite). */
+  readonly concurrency: number
   readonly codec: EventCodec
   readonly metrics: Metrics
   readonly logger: Logger
@@ -38,17 +41,17 @@ export function sinkStage(lane: Lane, options: SinkOptions): Stage {
     name: 'sink',
     lane,
     topics: lane === 'live' ? [...topics, deadLetterTopic] : topics,
-    concurrency: options.database.kind === 'postgresql' ? 2 : 1,
+    concurrency: options.concurrency,
     consume: { recordsMax: 500, lingerMs: 20 },
     async handle(batch) {
-      const events: NormalizedEvent[] = []
+      const events: SinkEvent[] = []
       const letters: DeadLetter[] = []
       for (const record of batch.records) {
         const content = contentOf(record.topic)
         try {
           if (content === 'dead-letter') letters.push(await options.codec.decode('dead-letter', record.value))
           else if (content !== 'raw') {
-            events.push({ domain: content, event: await options.codec.decode(content, record.value) } as NormalizedEvent)
+            events.push({ domain: content, event: await options.codec.decode(content, record.value) } as SinkEvent)
           }
         } catch (error) {
           if (!(error instanceof RecordError)) throw error
@@ -57,9 +60,10 @@ export function sinkStage(lane: Lane, options: SinkOptions): Stage {
       }
       const settled: SettledEvent[] = []
       if (events.length > 0) {
-        const outcomes = await writeEvents(options.database, events)
+        const outcomes = await options.events.write(events)
         const settledAt = options.now()
-        for (const { event, disposition } of outcomes) {
+        for (const { event, disposition, isRedelivery } of outcomes) {
+          if (isRedelivery) continue
           const { feed, epoch, seq, receivedAt } = event.event.envelope
           options.metrics.dispositions.inc({ domain: event.domain, disposition })
           if (disposition === 'stored' && lane === 'live') {
@@ -69,7 +73,7 @@ export function sinkStage(lane: Lane, options: SinkOptions): Stage {
         }
       }
       if (letters.length > 0) {
-        await writeDeadLetters(options.database, letters)
+        await options.letters.write(letters)
         const settledAt = options.now()
         for (const { envelope, disposition } of letters) {
           if (envelope === null) continue

@@ -67,7 +67,10 @@ async function settle(stage: Stage, batch: Batch, context: StageContext, signal:
       context.metrics.stageRetries.inc({ stage: stage.name })
       const waitMs = error.retryAfterMs ?? Math.min(10_000, 50 * 2 ** Math.min(attempt, 8))
       const { topic, partition } = batch.partition
-      context.logger.warn({ stage: stage.name, topic, partition, attempt, waitMs, cause: error.message }, 'trying again')
+      context.logger.warn(
+        { stage: stage.name, topic, partition, attempt, waitMs, cause: error.message },
+        'trying again',
+      )
       await pause(waitMs, AbortSignal.any([signal, batch.signal]))
       if (signal.aborted || batch.signal.aborted) return batch.release()
     }
