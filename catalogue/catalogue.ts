@@ -6,6 +6,7 @@ import { UsageError } from '../core/errors.js'
 import { foldText } from './fold.js'
 import { isLoinc, readItems, type CatalogueItem } from './items.js'
 import { formatProblems, readMappings, type LocalMapping } from './mappings.js'
+import { readRange, type RangeReading } from './ranges.js'
 import { readTsv, type FileProblem } from './tsv.js'
 import { readMetricUnit } from './ucum.js'
 import { UnitSpellings, type UnitSpelling } from './unit-spellings.js'
@@ -30,6 +31,8 @@ export interface ItemMatch {
   readonly textDiffers: boolean
   /** How a spelling of a unit is to be read under this code; the same plan for the same spelling. */
   unitPlan(spelling: string | null): UnitPlan
+  /** As `readRange`; the ranges of a code are few, so that they are read once. */
+  range(range: string, sexCode: string | null): RangeReading
 }
 
 /** Look-ups of one source system of one hospital. */
@@ -131,12 +134,18 @@ interface LoincMeaning {
   readonly unit: string | null
 }
 
-// Bounds the memory that senders with ever new spellings could take; reading again gives the same plan.
-const plansMax = 512
+// Bound the memory that senders with ever new spellings could take; reading again gives the same.
+const plansMax = 128
+const rangesMax = 128
 const scopesMax = 4096
 
 class Match implements ItemMatch {
   readonly #plans = new Map<string, UnitPlan>()
+  readonly #ranges = {
+    male: new Map<string, RangeReading>(),
+    female: new Map<string, RangeReading>(),
+    other: new Map<string, RangeReading>(),
+  }
 
   constructor(
     private readonly units: UnitSpellings,
@@ -156,6 +165,17 @@ class Match implements ItemMatch {
       this.#plans.set(key, plan)
     }
     return plan
+  }
+
+  range(range: string, sexCode: string | null): RangeReading {
+    const ranges = sexCode === '1' ? this.#ranges.male : sexCode === '2' ? this.#ranges.female : this.#ranges.other
+    let reading = ranges.get(range)
+    if (reading === undefined) {
+      reading = readRange(range, sexCode)
+      if (ranges.size >= rangesMax) ranges.clear()
+      ranges.set(range, reading)
+    }
+    return reading
   }
 }
 

@@ -25,9 +25,9 @@ export interface CatalogueItem {
   readonly loinc: string | null
   /** 0: never offered for recognition. */
   readonly validityDays: number
-  /** Limits of a living human in the canonical unit, as decimals; not a reference range. */
-  readonly plausibleMin: string | null
-  readonly plausibleMax: string | null
+  /** Limits of a living human in the canonical unit, for flags only; not a reference range. */
+  readonly plausibleMin: number | null
+  readonly plausibleMax: number | null
 }
 
 const columns = [
@@ -95,8 +95,8 @@ export function readItems(
       alternates: readAlternates(list(cell('alt_unit')), list(cell('alt_to_ucum_factor')), problem),
       loinc: loinc || null,
       validityDays: Number(cell('validity_days') || '0'),
-      plausibleMin: cell('plaus_min') || null,
-      plausibleMax: cell('plaus_max') || null,
+      plausibleMin: cell('plaus_min') === '' ? null : Number(cell('plaus_min')),
+      plausibleMax: cell('plaus_max') === '' ? null : Number(cell('plaus_max')),
     })
   }
   const version = table.properties['version'] ?? ''

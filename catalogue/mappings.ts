@@ -56,7 +56,7 @@ export function readMappings(
       line,
     })
   }
-  return { mappings, problems }
+  return { mappings, problems: problems.sort((a, b) => a.line - b.line) }
 }
 
 /** `file:line: message (did you mean …?)`, one problem a line. */

@@ -21,7 +21,7 @@ const placeholders =
  * space between hanzi, one between words, Latin letters in capitals, HL7 components joined.
  */
 export function readPersonName(name: string): PersonNameReading {
-  const joined = name.replace(/\^+/g, ' ')
+  const joined = name.replace(/\^+/g, ' ').replace(/\s+/g, ' ')
   const folded = foldText(joined)
     .replace(dots, '·')
     .replace(letterDot, '·')

@@ -14,7 +14,8 @@ export interface RangeReading {
   readonly inverted: boolean
 }
 
-const none: RangeReading = { low: null, high: null, text: null, unit: null, inverted: false }
+/** No range was sent. */
+export const noRange: RangeReading = { low: null, high: null, text: null, unit: null, inverted: false }
 const number = String.raw`[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,2}|\s*[xX×*]\s*10\s*(?:\^|\*\*|[eE])\s*[+-]?\d{1,2})?`
 const tail = String.raw`(?:\s*([^\d\s][^\d]?[^;,:，；：]{0,22}))?`
 const interval = new RegExp(`^(${number})\\s*(?:-{1,3}|~{1,2}|_|至|to)\\s*(${number})${tail}$`, 'i')
@@ -28,30 +29,31 @@ const openLow = new RegExp(`^(?:~\\s*(${number})|(${number})\\s*以下)$`)
  * `男:130-175 女:115-150`. A range by sex is chosen by `sexCode` (GB/T 2261.1: 1 male, 2 female); without a known sex,
  * and wherever ages, phases or several grades are told apart, the text is kept whole and no interval is given.
  */
-export function readRange(range: string | null, sexCode: string | null): RangeReading {
-  if (range === null) return none
+export function readRange(range: string, sexCode: string | null): RangeReading {
   const verbatim = range.trim()
-  if (verbatim === '' || verbatim === '""') return none
+  if (verbatim === '' || verbatim === '""') return noRange
+  // Tables of grades and phases; no interval is that long.
+  if (verbatim.length > 200) return { ...noRange, text: verbatim }
   const folded = foldText(verbatim).replace(/\s*\n\s*/g, ' ')
   const whole = readInterval(unwrap(folded))
   if (whole !== null) return whole
   const chosen = chooseBySex(folded, sexCode)
   const part = chosen === null ? null : readInterval(unwrap(chosen))
   if (part !== null && !part.inverted) return part
-  return /[^\s[\]()-]/.test(folded) || folded === '-' || folded === '(-)' ? { ...none, text: verbatim } : none
+  return /[^\s[\]()-]/.test(folded) || folded === '-' || folded === '(-)' ? { ...noRange, text: verbatim } : noRange
 }
 
 function readInterval(folded: string): RangeReading | null {
   const both = interval.exec(folded)
   if (both !== null) return ordered(both[1] ?? '', both[2] ?? '', both[3])
   const below = upper.exec(folded)
-  if (below !== null) return { ...none, high: readNumber(below[1] ?? ''), unit: below[2]?.trim() ?? null }
+  if (below !== null) return { ...noRange, high: readNumber(below[1] ?? ''), unit: below[2]?.trim() ?? null }
   const above = lower.exec(folded)
-  if (above !== null) return { ...none, low: readNumber(above[1] ?? ''), unit: above[2]?.trim() ?? null }
+  if (above !== null) return { ...noRange, low: readNumber(above[1] ?? ''), unit: above[2]?.trim() ?? null }
   const from = openHigh.exec(folded)
-  if (from !== null) return { ...none, low: readNumber(from[1] ?? '') }
+  if (from !== null) return { ...noRange, low: readNumber(from[1] ?? '') }
   const to = openLow.exec(folded)
-  if (to !== null) return { ...none, high: readNumber(to[1] ?? to[2] ?? '') }
+  if (to !== null) return { ...noRange, high: readNumber(to[1] ?? to[2] ?? '') }
   return null
 }
 
@@ -61,8 +63,9 @@ function ordered(lowText: string, highText: string, unit: string | undefined): R
   const lowDecimal = low === null ? null : parseDecimal(low)
   const highDecimal = high === null ? null : parseDecimal(high)
   if (lowDecimal === null || highDecimal === null) return null
-  if (compareDecimals(lowDecimal, highDecimal) > 0) return { ...none, text: `${lowText}-${highText}`, inverted: true }
-  return { ...none, low, high, unit: unit?.trim() ?? null }
+  if (compareDecimals(lowDecimal, highDecimal) > 0)
+    return { ...noRange, text: `${lowText}-${highText}`, inverted: true }
+  return { ...noRange, low, high, unit: unit?.trim() ?? null }
 }
 
 function unwrap(folded: string): string {

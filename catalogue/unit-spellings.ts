@@ -21,8 +21,7 @@ const unknown: UnitReading = { candidates: [], ambiguous: false }
 const certain = (ucum: string): UnitReading => ({ candidates: [ucum], ambiguous: false })
 
 /**
- * Reads unit spellings: first the reviewed table as written, then UCUM itself, then the table in any capitals, then
- * powers of ten in their many forms, then prefix and unit letter by letter. Never by similarity.
+ * Reads unit spellings: first the reviewed table as written and in any capitals, then UCUM itself, then powers of ten in their many forms, then prefix and unit letter by letter. Never by similarity.
  */
 export class UnitSpellings {
   readonly #exact = new Map<string, string>()
@@ -48,9 +47,9 @@ export class UnitSpellings {
   #readFolded(folded: string): UnitReading {
     const written = this.#exact.get(folded)
     if (written !== undefined) return certain(written)
-    if (/[[\]{}*%]|^1$/.test(folded) && isUcum(folded)) return certain(folded)
     const listed = this.#folded.get(folded.toLowerCase())
     if (listed !== undefined) return certain(listed)
+    if (/[[\]{}*%]|^1$/.test(folded) && isUcum(folded)) return certain(folded)
     const count = readCount(folded)
     if (count !== null) return certain(count)
     return readQuotient(folded)

@@ -92,8 +92,8 @@ export function convertBy({ conversion }: UnitOption, numbers: readonly (string 
 /** Whether a number in the canonical unit lies within the item's bounds; an item without bounds has no opinion. */
 export function isPlausible(item: CatalogueItem, number: string): boolean {
   const value = Number(number)
-  if (item.plausibleMin !== null && value < Number(item.plausibleMin)) return false
-  return item.plausibleMax === null || value <= Number(item.plausibleMax)
+  if (item.plausibleMin !== null && value < item.plausibleMin) return false
+  return item.plausibleMax === null || value <= item.plausibleMax
 }
 
 function allWithin(item: CatalogueItem | null, numbers: readonly (string | null)[]): boolean {

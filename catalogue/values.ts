@@ -35,14 +35,14 @@ const number = String.raw`(?:[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|[+-]?\.\d
 const exponent = String.raw`(?:[eE][+-]?\d{1,2}|\s*[xX×*]\s*10\s*(?:\^|\*\*|[eE*])\s*[+-]?\d{1,2})?`
 const quantity = `${number}${exponent}`
 const comparatorWords = String.raw`<=|=<|>=|=>|<|>|~|≈|小于等于|小于或等于|不大于|大于等于|大于或等于|不小于|小于|低于|大于|高于|约`
-const unitTail = String.raw`(?:\s*([^\d\s(][^()]{0,24}|%))?`
+const unitTail = String.raw`(?:\s*([\p{L}/%°‰×*[{][^()]{0,24}))?`
 
-const quantityPattern = new RegExp(`^(${comparatorWords})?\\s*(${quantity})${unitTail}$`)
-const bracketedPattern = new RegExp(`^(.*?)[\\s([]*(${comparatorWords})?\\s*(${quantity})${unitTail}[)\\]]?$`)
+const quantityPattern = new RegExp(`^(${comparatorWords})?\\s*(${quantity})${unitTail}$`, 'u')
+const bracketedPattern = new RegExp(`^(.*?)[\\s([]*(${comparatorWords})?\\s*(${quantity})${unitTail}[)\\]]?$`, 'u')
 const trailingWordPattern = new RegExp(
   `^(${comparatorWords})?\\s*(${quantity})\\s*[([]?\\s*([^\\d()[\\]]+|[1-5]\\+)[)\\]]?$`,
 )
-const rangePattern = new RegExp(`^(${number})\\s*(?:-{1,2}|~{1,2}|至|to)\\s*(${number})${unitTail}$`)
+const rangePattern = new RegExp(`^(${number})\\s*(?:-{1,2}|~{1,2}|至|to)\\s*(${number})${unitTail}$`, 'u')
 const titrePattern = /^(?:([^\d:<>=~]+?)\s*\(?\s*)?(<=|>=|<|>)?\s*1\s*:\s*(\d{1,7}(?:\.\d+)?)\s*\)?\s*\(?([^\d()]*)\)?$/
 const markPattern = /^(.*?\d.*?)\s*([↑↓]{1,2}|\s[HL]{1,2}|\*)$|^([↑↓]{1,2})\s*(.*\d.*)$/
 
@@ -126,17 +126,19 @@ export function readNumber(folded: string): string | null {
 function readFolded(folded: string, numberExpected: boolean): ValueReading {
   const early = readWord(folded, numberExpected)
   if (early !== null) return early
-  const single = quantityPattern.exec(folded)
-  if (single !== null) {
-    const read = readQuantity(single[1], single[2], single[3])
-    if (read !== null) return read
-  }
   const range = rangePattern.exec(folded)
   if (range !== null && !/^0\d/.test(range[1] ?? '')) {
     const read = asRange(readNumber(range[1] ?? ''), readNumber(range[2] ?? ''), range[3] ?? null)
     if (read !== null) return read
   }
-  return readTitre(folded) ?? readNumberWithWord(folded) ?? text
+  const titre = readTitre(folded)
+  if (titre !== null) return titre
+  const single = quantityPattern.exec(folded)
+  if (single !== null) {
+    const read = readQuantity(single[1], single[2], single[3])
+    if (read !== null) return read
+  }
+  return readNumberWithWord(folded) ?? text
 }
 
 /** Words and signs; `+1` and `-` mean something else where a number is expected. */

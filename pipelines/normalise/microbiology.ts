@@ -1,6 +1,7 @@
 import { foldText } from '../../catalogue/fold.js'
 import { readSusceptibility, type Susceptibility } from '../../catalogue/qualitative.js'
 import { splitFlags } from '../../catalogue/abnormal.js'
+import { readValue } from '../../catalogue/values.js'
 import type { LabReport, Observation } from '../../schemas/types.js'
 
 /** What an observation of a culture is. Null: an ordinary result (a count of colonies, a remark). */
@@ -17,8 +18,8 @@ export interface CulturePart {
  */
 export function cultureParts(report: LabReport): readonly (CulturePart | null)[] {
   const parents = report.panels.map((panel) => readParent(panel.parentObservation))
-  const categories = report.observations.map(categoryOf)
   if (report.kind !== 'microbiology' && parents.every((parent) => parent === null)) return []
+  const categories = report.observations.map(categoryOf)
   const isSusceptibility = report.observations.map((observation, index) => {
     const parent = parents[observation.panel] ?? null
     return categories[index] !== null || (parent !== null && hasMeasuredValue(observation))
@@ -50,6 +51,8 @@ export function categoryOf({ value, abnormalFlags }: Observation): Susceptibilit
   if (value !== null && value.length <= 24) {
     const read = readSusceptibility(foldText(value))
     if (read !== null) return read
+    const { kind, qualitative } = readValue(value, false)
+    if (kind === 'susceptibility') return qualitative as Susceptibility
   }
   if (abnormalFlags === null) return null
   for (const flag of splitFlags(abnormalFlags)) {

@@ -3,7 +3,7 @@ import type { CodeScope, ItemMatch } from '../../catalogue/catalogue.js'
 import type { NormaliseFlag } from '../../catalogue/flags.js'
 import { foldText } from '../../catalogue/fold.js'
 import { readQualitative, readQualitativeCode } from '../../catalogue/qualitative.js'
-import { readRange, type RangeReading } from '../../catalogue/ranges.js'
+import { noRange, type RangeReading } from '../../catalogue/ranges.js'
 import { chooseOption, convertBy, isPlausible, type UnitOption } from '../../catalogue/units.js'
 import { readStructured, readValue, type ValueReading } from '../../catalogue/values.js'
 import type { Observation, UnifiedObservation } from '../../schemas/types.js'
@@ -29,7 +29,7 @@ export function normaliseObservation(
   const kind = kindOf(observation, match, value, part)
   if (isWanting(observation, match, value, kind)) flags.push('not-numeric')
   if (part?.kind === 'susceptibility' && !part.linked) flags.push('organism-unlinked')
-  const range = readRange(observation.range, sexCode)
+  const range = observation.range === null ? noRange : match.range(observation.range, sexCode)
   if (range.inverted) flags.push('range-unreadable')
   const numbers =
     kind === 'titre'
@@ -40,8 +40,13 @@ export function normaliseObservation(
   return {
     itemId: match.item?.id ?? null,
     kind,
-    ...numbers,
+    number: numbers.number,
+    numberHigh: numbers.numberHigh,
     comparator: numbers.number === null ? null : value.comparator,
+    unit: numbers.unit,
+    rangeLow: numbers.rangeLow,
+    rangeHigh: numbers.rangeHigh,
+    rangeText: numbers.rangeText,
     qualitative: kind === 'susceptibility' ? (value.qualitative ?? categoryOf(observation)) : value.qualitative,
     abnormal: abnormal.flag,
     flags: flags.length > 1 ? [...new Set(flags)] : flags,
@@ -201,9 +206,7 @@ function isOutside({ item }: ItemMatch, number: string | null, numberHigh: strin
 
 /** Whether another spelling (inside the value or the range) can mean the unit that was chosen. */
 function isSameUnit(match: ItemMatch, spelling: string, option: UnitOption): boolean {
-  return match
-    .unitPlan(spelling)
-    .options.some(({ source, target }) => source === option.source || (target === option.target && source === target))
+  return match.unitPlan(spelling).options.some(({ source }) => source === option.source)
 }
 
 function textOf(range: RangeReading, asSent: string | null): string | null {

@@ -47,7 +47,8 @@ for (const hospital of ['H001', 'H002', 'H003'])
         const flags = item === null ? ['unmapped-code'] : []
         const unit = unified?.unit ?? ''
         const unitRight = item === null || unit === (expected?.['unit'] ?? '')
-        const read = cells['choices'] === '' ? unified?.number != null : unified?.qualitative != null
+        const read =
+          cells['choices'] === '' ? typeof unified?.number === 'string' : typeof unified?.qualitative === 'string'
         if (unified?.itemId !== item || unified?.flags.join() !== flags.join() || !unitRight || !read)
           wrong.push({ ...cells, value, unified })
       }
