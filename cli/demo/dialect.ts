@@ -1,4 +1,4 @@
-import { encodeGb18030 } from './gb18030.js'
+import { encode } from '../../connectors/hl7v2/encode.js'
 import type { HospitalCode } from './hospitals.js'
 import { examsOf, panelsOf, type Exam, type Panel } from './panels.js'
 import type { Person } from './persons.js'
@@ -101,7 +101,7 @@ const h001: Omit<Dialect, 'panels' | 'exams'> = {
 
 const h002: Omit<Dialect, 'panels' | 'exams'> = {
   hospital: 'H002',
-  encode: encodeGb18030,
+  encode: (text) => encode(text, 'gb18030'),
   time: localTime,
   // MSH-18 is blank, or claims what the bytes are not.
   msh(application, type, at, controlId, random) {

@@ -3,6 +3,11 @@ import { readTsv } from '../../catalogue/tsv.js'
 import { catalogueFile, type HospitalCode } from './hospitals.js'
 import type { Random } from './random.js'
 
+interface Bounds {
+  readonly low: number
+  readonly high: number
+}
+
 /** One item of a panel as its hospital states it. */
 export interface PanelItem {
   readonly code: string
@@ -10,6 +15,7 @@ export interface PanelItem {
   readonly system: string
   readonly unit: string
   readonly range: string
+  readonly bounds: Readonly<Record<'M' | 'F', Bounds>>
   readonly low: number
   readonly high: number
   readonly decimals: number
@@ -48,12 +54,14 @@ export function panelsOf(hospital: HospitalCode): readonly Panel[] {
       panels.set(id, panel)
     }
     const choices = cells['choices'] ?? ''
+    const range = cells['range'] ?? ''
     panel.items.push({
       code: cells['local_code'] ?? '',
       text: cells['local_text'] ?? '',
       system,
       unit: cells['unit'] ?? '',
-      range: cells['range'] ?? '',
+      range,
+      bounds: { M: boundsOf(range, 'M'), F: boundsOf(range, 'F') },
       low: Number(cells['typical_low'] ?? 0),
       high: Number(cells['typical_high'] ?? 0),
       decimals: Number(cells['decimals'] ?? 0),
@@ -84,14 +92,19 @@ export function drawValue(random: Random, item: PanelItem): string {
 /** -1 below the printed range, 1 above it or not the expected answer, 0 within or where nothing can be said. */
 export function abnormality(item: PanelItem, value: string, sex: 'M' | 'F'): -1 | 0 | 1 {
   if (item.choices.length > 0) return /^(-|阴性|正常|Neg|Normal)/.test(value) ? 0 : 1
-  const bySex = new RegExp(`${sex === 'M' ? '男' : '女'}:(\\S+)`).exec(item.range)?.[1] ?? item.range
+  const { low, high } = item.bounds[sex]
   const number = Number(value)
+  if (number < low) return -1
+  return number > high ? 1 : 0
+}
+
+/** `130-175`, `130--175`, `130 - 175`, `<35.0`, `<= 35.0`; `男:130-175 女:115-150` by sex. */
+function boundsOf(range: string, sex: 'M' | 'F'): Bounds {
+  const bySex = new RegExp(`${sex === 'M' ? '男' : '女'}:(\\S+)`).exec(range)?.[1] ?? range
   const upper = /^<=?\s*([\d.]+)$/.exec(bySex)
-  if (upper !== null) return number > Number(upper[1]) ? 1 : 0
+  if (upper !== null) return { low: -Infinity, high: Number(upper[1]) }
   const span = /^([\d.]+)\s*--?\s*([\d.]+)$/.exec(bySex)
-  if (span === null) return 0
-  if (number < Number(span[1])) return -1
-  return number > Number(span[2]) ? 1 : 0
+  return span === null ? { low: -Infinity, high: Infinity } : { low: Number(span[1]), high: Number(span[2]) }
 }
 
 const codeColumns =

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 import type { FeedConfig } from '../../cli/config.js'
-import { encodeGb18030 } from '../../cli/demo/gb18030.js'
 import { demoHospitals, type HospitalCode } from '../../cli/demo/hospitals.js'
 import { contentOf } from '../../cli/demo/journal.js'
 import { hospitalMessages, take, type GeneratedMessage } from '../../cli/demo/messages.js'
@@ -194,18 +193,5 @@ describe('persons', () => {
 
   test('the check character is that of GB 11643-1999', () => {
     expect(idCheckCharacter('11010519491231002')).toBe('X')
-  })
-})
-
-describe('encodeGb18030', () => {
-  test('agrees with the decoder over both planes', () => {
-    const decoder = new TextDecoder('gb18030', { fatal: true })
-    for (let code = 0x80; code < 0x30000; code += code < 0x10000 ? 1 : 97) {
-      // Surrogates are no characters; of the private-use area the 2022 edition gives some codes away.
-      if (code >= 0xd800 && code < 0xf900) continue
-      const text = String.fromCodePoint(code)
-      expect(decoder.decode(encodeGb18030(text))).toBe(text)
-    }
-    expect(encodeGb18030('珅玘玕珇').toString('hex')).toMatch(/^..7c..5e..5c..7e$/)
   })
 })
