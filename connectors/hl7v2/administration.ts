@@ -130,7 +130,11 @@ function merges(reading: Reading, group: PatientGroup, recorded: RecordedTime): 
           recordedAt: recorded.at,
           messageTime: reading.messageTime,
           contentHash: hashOf(reading, [group.pid, mrg]),
-          flags: flagsOf(reading, recorded, []),
+          flags: flagsOf(
+            reading,
+            recorded,
+            authority === '' && patient.authority !== '' ? ['merge-authority-missing'] : [],
+          ),
         },
       }
     })

@@ -1,6 +1,7 @@
 import type { EmbeddedDocument, Observation, ReportPanel } from '../../schemas/types.js'
 import type { ReceivedEvent } from '../connector.js'
 import { documentsOf } from './documents.js'
+import type { FieldText } from './field-text.js'
 import { itemCode, notesText, observation, observerOf } from './observations.js'
 import type { ResultLine } from './order-groups.js'
 import { timeOf, type Reading } from './reading.js'
@@ -94,11 +95,19 @@ function panelOf(reading: Reading, order: ReportOrder, key: string): ReportPanel
     specimenReceivedAt: timeOf(reading, text.stated(obr, 14)) ?? specimen.receivedAt,
     status: order.status,
     recordedAt: order.recorded.at,
-    parentObservation: text.whole(obr, 26),
-    parentOrder: text.whole(obr, 29),
+    parentObservation: parentLink(text, text.raw(obr, 26)),
+    parentOrder: parentLink(text, text.raw(obr, 29)),
     notes: notesText(text, order.group.notes),
     itemId: null,
   }
+}
+
+/** A link as sent, in the usual delimiters, for who follows it no longer knows those of the message. */
+function parentLink(text: FieldText, raw: string): string | null {
+  const { component, subcomponent } = text.separators
+  if ((component === '^' || component === '') && (subcomponent === '&' || subcomponent === '')) return text.read(raw)
+  const part = (one: string): string => (subcomponent === '' ? one : one.split(subcomponent).join('&'))
+  return text.read(component === '' ? part(raw) : raw.split(component).map(part).join('^'))
 }
 
 /** The panel of results that stand under no order group. */
