@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { readEnvironment } from '../core/environment.js'
 import { RetryableError, UsageError } from '../core/errors.js'
+import { backfillCommand } from './backfill.js'
 import { checkCommand } from './check.js'
 import { deadLettersCommand } from './dead-letters.js'
 import { inspectCommand } from './inspect.js'
@@ -11,6 +12,7 @@ import { replayCommand } from './replay.js'
 import { runCommand } from './run.js'
 import { schemasCommand } from './schemas.js'
 import { testCommand } from './test.js'
+import { traceCommand } from './trace.js'
 import { exitCodes, processTerminal } from './terminal.js'
 
 const terminal = processTerminal(readEnvironment())
@@ -25,9 +27,11 @@ const commands = [
   checkCommand,
   inspectCommand,
   replayCommand,
+  backfillCommand,
   testCommand,
   schemasCommand,
   reconcileCommand,
+  traceCommand,
   deadLettersCommand,
 ]
 for (const command of commands) command(program, terminal)

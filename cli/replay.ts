@@ -85,52 +85,66 @@ export async function replay(
   files: AsyncIterable<string>,
   options: ReplayOptions,
 ): Promise<ReplayResult> {
+  return onPipeline(configuration, options, (runtime) => sendFiles(runtime, files, options))
+}
+
+/** Runs a whole pipeline of this configuration, listeners closed, while `work` sends through it. */
+export async function onPipeline<T>(
+  configuration: Configuration,
+  options: Pick<ReplayOptions, 'charset' | 'hospital' | 'lane'>,
+  work: (runtime: Runtime) => Promise<T>,
+): Promise<T> {
   const kind = 'hl7v2-files'
   const connector = connectors.get(kind)
   if (connector === undefined) throw new Error(`no connector ${kind}`)
-  const fallback = connector.parser({
-    folder: '.',
-    ...(options.charset !== undefined && { charset: options.charset }),
-  } as never)
-  const hospital = options.hospital ?? 'LOCAL'
+  const { charset, lane, hospital = 'LOCAL' } = options
+  const fallback = connector.parser({ folder: '.', ...(charset !== undefined && { charset }) } as never)
   await ensureSchemas(configuration)
   const runtime = await openRuntime({
-    // Receiving is replay's own part: the feeds' listeners stay closed, their parse settings hold.
     configuration,
     connectors,
     roles,
     listen: false,
     parserForUnknown: () => fallback,
     identityOfUnknown: () => ({ hospital, connector: kind }),
-    ...(options.lane !== undefined && { forwardLane: options.lane }),
+    ...(lane !== undefined && { forwardLane: lane }),
     logger: createLogger({ level: String(configuration.logLevel ?? 'warn'), role: 'replay' }),
   })
   const stop = new AbortController()
   const running = runtime.run(stop.signal)
+  const ended = running.then(() => Promise.reject(new Error('the pipeline ended before the work was done')))
   try {
-    return await Promise.race([
-      send(runtime, files, options),
-      running.then(() => Promise.reject(new Error('the pipeline ended early'))),
-    ])
+    return await Promise.race([work(runtime), ended])
   } finally {
     stop.abort()
+    ended.catch(() => undefined)
     await running.finally(() => runtime.close())
   }
 }
 
-async function send(runtime: Runtime, files: AsyncIterable<string>, options: ReplayOptions): Promise<ReplayResult> {
+/** Puts every message of the files into the spool and waits for the receipts. */
+export async function sendFiles(
+  runtime: Runtime,
+  files: AsyncIterable<string>,
+  options: ReplayOptions,
+): Promise<ReplayResult> {
   const { spool, database } = runtime
   if (spool === undefined || database === undefined) throw new Error('replay needs a spool and a repository')
   const started = systemClock.now()
   const ranges = new Ranges()
   const limit = pLimit(256)
   let refused = 0
+  let sent = 0
   let pending: Promise<void>[] = []
   for await (const file of files) {
     const content = await readFile(file)
     const { messages } = cutMessages(content)
     if (messages.length === 0) refused++
     for (const { index, bytes } of messages) {
+      if (options.rate !== undefined) {
+        await pause(started + (sent / options.rate) * 1000 - systemClock.now(), new AbortController().signal)
+      }
+      sent++
       pending.push(
         limit(async () => {
           const position = await accept(spool, bytes, { file, index, feed: options.feed })
