@@ -3,7 +3,7 @@ import { demoMappingFiles, loadCatalogue } from '../../catalogue/catalogue.js'
 import { normaliserFor } from '../../pipelines/normalise/normaliser.js'
 import { normalisePatientFacts } from '../../pipelines/normalise/patient.js'
 import type { EncounterEvent, Identifier, ImagingReport, OrderEvent, PatientEvent } from '../../schemas/types.js'
-import { envelope, labReport, observation, patient } from './events.js'
+import { envelope, labReport, patient } from './events.js'
 
 const catalogue = loadCatalogue({ mappingFiles: demoMappingFiles })
 const id = (type: string | null, value: string, assigner: string | null = null): Identifier => ({
