@@ -183,7 +183,14 @@ function candidate(body: Buffer, charset: Charset): Candidate | undefined {
   const text = decodeStrictly(body, charset)
   if (text === undefined) return undefined
   const score = charset === 'utf-8' && isDoubled(text) ? plausibilityOfDoubled(text) : plausibility(text)
-  return isPlausible(charset, score) ? { text, charset, score } : undefined
+  if (!isPlausible(charset, score)) return undefined
+  const surprise = charset === 'gb18030' && score.hanzi <= 3 ? Math.min(4, westernWords(text) / 4) : 0
+  return { text, charset, score: { ...score, cost: score.cost + surprise } }
+}
+
+/** A hanzi or two are the less likely the more words in small Latin letters stand around them. */
+function westernWords(text: string): number {
+  return text.match(/[a-z]{4,}/g)?.length ?? 0
 }
 
 /** Text that was encoded twice is judged by what it meant, at a price for each such character. */

@@ -47,6 +47,13 @@ function hanziTiers(): Uint8Array {
 
 const hanziCost = [14.5, 11.5, 8.5, 6.5] as const
 
+/** What °, ±, ² and µ in UTF-8 read as in GBK: as words these four are rare. */
+const unitReadings: ReadonlySet<number> = new Set(Array.from('掳卤虏碌', (character) => character.charCodeAt(0)))
+
+/** Dashes, quotation marks, ellipsis, trade mark of windows-1252, which is often called ISO 8859-1. */
+const windowsPunctuation: ReadonlySet<number> = new Set([0x85, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x99])
+
+const isWordly = (code: number): boolean => code === 0x20 || isAsciiLetter(code) || isDigit(code)
 const isAsciiLetter = (code: number): boolean => (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a)
 const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39
 const isLatinLetter = (code: number): boolean =>
@@ -58,12 +65,15 @@ const isGreek = (code: number): boolean => code >= 0x370 && code <= 0x3ff
 function characterCost(code: number, before: number, after: number, table: Uint8Array): number {
   if (code >= 0x4e00 && code <= 0x9fff) {
     const letters = (isAsciiLetter(before) ? 1 : 0) + (isAsciiLetter(after) ? 1 : 0)
-    return hanziCost[table[code - 0x4e00]! as Tier] + [0, 1, 6][letters]!
+    return hanziCost[table[code - 0x4e00]! as Tier] + [0, 1, 6][letters]! + (unitReadings.has(code) ? 3 : 0)
   }
-  if (code < 0xa0) return 16
+  if (code < 0xa0) return windowsPunctuation.has(code) && (isWordly(before) || isWordly(after)) ? 8 : 16
   if (code < 0xc0 || code === 0xd7 || code === 0xf7) return symbolCost(code, before, after)
   if (isLatinLetter(code)) return latinCost(code, before, after)
-  if (isGreek(code)) return code >= 0x391 && code <= 0x3ce ? (isGreek(before) || isGreek(after) ? 6.5 : 7) : 12
+  if (isGreek(code)) {
+    const mixed = isCyrillic(before) || isCyrillic(after) || isLatinLetter(before) || isLatinLetter(after)
+    return (code >= 0x391 && code <= 0x3ce ? 7 : 12) + (mixed ? 5 : 0)
+  }
   if (isCyrillic(code)) {
     const common = code >= 0x410 && code <= 0x44f
     return (common ? 6.5 : 9) + (isCyrillic(before) || isCyrillic(after) ? 0 : 5)
@@ -128,7 +138,9 @@ function latinCost(code: number, before: number, after: number): number {
   const lowerCaseBefore = before >= 0x61 && before <= 0x7a
   const upper = code >= 0xc0 && code <= 0xde
   let cost = code < 0x100 ? (upper ? 6.5 : 5) : 7.5
-  if (!letterBefore && !letterAfter) cost += 5
+  // The French and Italian word à; any other letter on its own is a sign of a wrong reading.
+  const isWord = (code === 0xe0 || code === 0xc0) && after === 0x20
+  if (!letterBefore && !letterAfter) cost += isWord ? 2 : 5
   if (isLatinLetter(before)) cost += 3
   else if (before >= 0xa0) cost += 4
   if (isLatinLetter(after)) cost += 1
