@@ -98,12 +98,14 @@ function resolveObservation(
     rangeText: unified?.rangeText ?? null,
   })
   if (resultFormId === undefined || panelId === undefined) return undefined
+  const panel = report.panels[observation.panel]!
   const stated = {
-    recordedAt: report.panels[observation.panel]!.recordedAt,
+    recordedAt: panel.recordedAt,
     messageTime: report.messageTime,
     contentHash: observation.contentHash,
   }
-  const version = versionOf(observation.status, stated, report.envelope.derivation)
+  // An empty OBX-11 takes the status of its group (OBR-25), as many analysers leave it out.
+  const version = versionOf(observation.status ?? panel.status, stated, report.envelope.derivation)
   const extra = extraOf(observation, report.documents)
   return { panelId, localCodeId, resultFormId, unifiedItemId, version, observation, extra }
 }

@@ -81,6 +81,8 @@ function chooseIdNumber(identifiers: readonly Identifier[], flags: NormaliseFlag
   for (const identifier of identifiers) {
     const type = (identifier.type ?? '').trim()
     const declared = idTypes.test(type) || idTypes.test((identifier.assigner ?? '').trim())
+    // A newborn carries its mother's identifiers (PID-21, NK1-33) as identifiers of that type: never its own.
+    if (type.startsWith('mother')) continue
     if (isAbsent(identifier.value) || otherDocuments.test(type) || !(declared || untyped.test(type))) continue
     if (!declared && foldIdNumber(identifier.value).length !== 18) continue
     const read = readIdNumber(identifier.value)
