@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import pLimit from 'p-limit'
 import { cutMessages } from '../connectors/hl7v2/framing.js'
 import { readHeader, type MshFacts } from '../connectors/hl7v2/header.js'
-import { systemClock } from '../core/clock.js'
+import { systemClock, type Clock } from '../core/clock.js'
 import { RefusedError } from '../core/errors.js'
 import type { LedgerPosition } from '../core/ids.js'
 import { createLogger } from '../core/telemetry.js'
@@ -34,6 +34,8 @@ export interface ReplayOptions {
   /** Messages a second; unlimited where unset. */
   readonly rate?: number
   readonly progress: (text: string) => void
+  /** When messages are received (default: now). */
+  readonly receiptClock?: Clock
 }
 
 export function replayCommand(program: Command, terminal: Terminal): void {
@@ -131,6 +133,7 @@ export async function sendFiles(
   const { spool, database } = runtime
   if (spool === undefined || database === undefined) throw new Error('replay needs a spool and a repository')
   const started = systemClock.now()
+  const clock = options.receiptClock ?? systemClock
   const ranges = new Ranges()
   const limit = pLimit(256)
   let refused = 0
@@ -147,7 +150,7 @@ export async function sendFiles(
       sent++
       pending.push(
         limit(async () => {
-          const position = await accept(spool, bytes, { file, index, feed: options.feed })
+          const position = await accept(spool, bytes, { file, index, feed: options.feed, receivedAt: clock.now() })
           if (position === undefined) refused++
           else ranges.add(position)
         }),
@@ -168,14 +171,19 @@ export async function sendFiles(
 async function accept(
   spool: Spool,
   content: Buffer,
-  from: { readonly file: string; readonly index: number; readonly feed: string | undefined },
+  from: {
+    readonly file: string
+    readonly index: number
+    readonly feed: string | undefined
+    readonly receivedAt: number
+  },
 ): Promise<LedgerPosition | undefined> {
   try {
     const header = readHeader(content)
     return await spool.accept({
       feed: from.feed ?? feedOf(header),
       content,
-      receivedAt: systemClock.now(),
+      receivedAt: from.receivedAt,
       controlId: header.controlId,
       sourceName: from.file,
       sourceIndex: from.index,

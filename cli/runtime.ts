@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { startStatusServer, type Readiness } from '../api/status-server.js'
 import { loadCatalogue, type Catalogue } from '../catalogue/catalogue.js'
-import type { Parser } from '../connectors/connector.js'
+import type { Parser, Receiver } from '../connectors/connector.js'
 import { systemClock } from '../core/clock.js'
 import { aes256GcmCipher, type PayloadCipher } from '../core/crypto.js'
 import { UsageError } from '../core/errors.js'
@@ -49,6 +50,8 @@ export interface RuntimeOptions {
   readonly settled?: (events: readonly SettledEvent[]) => void
   readonly accepted?: (message: { readonly feed: string; readonly epoch: number; readonly seq: number }) => void
   readonly logger?: Logger
+  /** Told once a feed can be reached. */
+  readonly listening?: (feed: string, address: AddressInfo) => void
   /** Where the spool writes (default: the operating system's files). */
   readonly spoolFileSystem?: FileSystem
 }
@@ -121,10 +124,11 @@ async function runRoles(parts: Parts, options: RuntimeOptions, signal: AbortSign
   const stop = new AbortController()
   const until = AbortSignal.any([signal, stop.signal])
   const stages = stagesOf(parts, options)
-  const status = await startStatus(parts, options, stages)
+  const receivers = openReceivers(options, parts.logger, until)
+  const status = await startStatus(parts, options, stages, receivers)
   const work = [
     ...stages.map((stage) => runStage(stage, parts, until)),
-    ...(parts.spool === undefined ? [] : receiveRole(parts, parts.spool, options, until)),
+    ...(parts.spool === undefined ? [] : receiveRole(parts, parts.spool, receivers, options, until)),
   ]
   parts.logger.info({ roles: options.roles, feeds: options.configuration.feeds.map((feed) => feed.name) }, 'running')
   try {
@@ -183,47 +187,63 @@ function stagesOf(parts: Parts, options: RuntimeOptions): Stage[] {
   return stages
 }
 
-function receiveRole(parts: Parts, spool: Spool, options: RuntimeOptions, signal: AbortSignal): Promise<void>[] {
+function openReceivers(options: RuntimeOptions, logger: Logger, signal: AbortSignal): ReadonlyMap<string, Receiver> {
+  const receivers = new Map<string, Receiver>()
+  if (!options.roles.includes('receive') || options.listen === false) return receivers
+  for (const feed of options.configuration.feeds) {
+    const connector = options.connectors.get(feed.connector)
+    if (connector === undefined) throw new UsageError(`feed ${feed.name}: unknown connector ${feed.connector}`)
+    const receiver = connector.receive(feed.settings as never, signal)
+    receivers.set(feed.name, receiver)
+    receiver.listening?.then(
+      (address) => {
+        logger.info({ feed: feed.name, port: address.port }, 'listening')
+        options.listening?.(feed.name, address)
+      },
+      // The same failure ends the receiver's deliveries, and with them the process.
+      () => undefined,
+    )
+  }
+  return receivers
+}
+
+function receiveRole(
+  parts: Parts,
+  spool: Spool,
+  receivers: ReadonlyMap<string, Receiver>,
+  options: RuntimeOptions,
+  signal: AbortSignal,
+): Promise<void>[] {
   const { log, codec, metrics, logger, stores } = parts
   const { feeds, environment } = options.configuration
   const byName = new Map(feeds.map((feed) => [feed.name, feed]))
   const identity = (feed: string): { hospital: string; connector: string } => {
     const known = byName.get(feed) ?? options.identityOfUnknown?.(feed)
-    if (known === undefined)
+    if (known === undefined) {
       throw new UsageError(
         `the spool holds messages of feed ${feed}, which the configuration does not name: add it back`,
       )
+    }
     return known
   }
-  const { forwardLane, accepted } = options
+  const { forwardLane: lane, accepted } = options
+  const now = (): number => systemClock.now()
+  const forwarding = {
+    spool,
+    log,
+    codec,
+    stores,
+    environment,
+    identity,
+    logger,
+    now,
+    ...(lane !== undefined && { lane }),
+  }
   return [
-    forward(
-      {
-        spool,
-        log,
-        codec,
-        stores,
-        environment,
-        identity,
-        logger,
-        now: () => systemClock.now(),
-        ...(forwardLane !== undefined && { lane: forwardLane }),
-      },
-      signal,
+    forward(forwarding, signal),
+    ...[...receivers].map(([feed, deliveries]) =>
+      receive({ feed, deliveries, spool, metrics, logger, ...(accepted !== undefined && { accepted }) }),
     ),
-    ...(options.listen === false ? [] : feeds).map((feed) => {
-      const connector = options.connectors.get(feed.connector)
-      if (connector === undefined) throw new UsageError(`feed ${feed.name}: unknown connector ${feed.connector}`)
-      const deliveries = connector.receive(feed.settings as never, signal)
-      return receive({
-        feed: feed.name,
-        deliveries,
-        spool,
-        metrics,
-        logger,
-        ...(accepted !== undefined && { accepted }),
-      })
-    }),
   ]
 }
 
@@ -243,6 +263,7 @@ async function startStatus(
   parts: Parts,
   options: RuntimeOptions,
   stages: readonly Stage[],
+  receivers: ReadonlyMap<string, Receiver>,
 ): Promise<{ close(): Promise<void> } | undefined> {
   const { http } = options.configuration
   if (http === undefined) return undefined
@@ -250,14 +271,18 @@ async function startStatus(
     host: http.host ?? '127.0.0.1',
     port: http.port,
     metrics: parts.metrics,
-    collect: () => collectGauges(parts, stages),
+    collect: () => collectGauges(parts, stages, receivers),
     readiness: () => readinessOf(parts, stages),
   })
   parts.logger.info({ port: server.port }, 'metrics and health')
   return server
 }
 
-async function collectGauges(parts: Parts, stages: readonly Stage[]): Promise<void> {
+async function collectGauges(
+  parts: Parts,
+  stages: readonly Stage[],
+  receivers: ReadonlyMap<string, Receiver>,
+): Promise<void> {
   const { metrics, spool, log } = parts
   if (spool !== undefined) {
     const statistics = spool.statistics()
@@ -267,6 +292,12 @@ async function collectGauges(parts: Parts, stages: readonly Stage[]): Promise<vo
     metrics.spoolAccepting.set(statistics.accepting ? 1 : 0)
     const oldest = statistics.oldestUnforwardedAt
     metrics.spoolAge.set(oldest === null ? 0 : Math.max(0, systemClock.now() - oldest) / 1000)
+  }
+  for (const [feed, receiver] of receivers) {
+    for (const [counter, value] of Object.entries(receiver.stats?.() ?? {})) {
+      const byReason = typeof value === 'number' ? { '': value } : value
+      for (const [reason, count] of Object.entries(byReason)) metrics.receiver.set({ feed, counter, reason }, count)
+    }
   }
   for (const stage of stages) {
     const group = groupOf(stage)

@@ -1,3 +1,4 @@
+import type { AddressInfo } from 'node:net'
 import type { Static, TSchema } from '@sinclair/typebox'
 import type { IgnoreReason, RefusedError, RetryableError } from '../core/errors.js'
 import type { EncounterEvent, ImagingReport, LabReport, OrderEvent, PatientEvent } from '../schemas/types.js'
@@ -55,13 +56,21 @@ export interface Parsed {
 /** Pure: bytes and configuration in, events out; the same again on every replay. @throws RecordError */
 export type Parser = (input: RawInput) => Parsed
 
+/** Deliveries of one source, and what can be seen of it from outside. */
+export interface Receiver extends AsyncIterable<Delivery> {
+  /** Resolves once a listening source can be reached. */
+  readonly listening?: Promise<AddressInfo>
+  /** Counters by name, some by reason; no content, no address, no file name. */
+  stats?(): Readonly<Record<string, number | Readonly<Record<string, number>>>>
+}
+
 /** One source protocol or feed format; knows nothing downstream of it. */
 export interface Connector<C extends TSchema> {
   /** A noun: "hl7v2-mllp". */
   readonly name: string
   /** Types, lint, reference page and console form derive from it. */
   readonly config: C
-  receive(config: Static<C>, signal: AbortSignal): AsyncIterable<Delivery>
+  receive(config: Static<C>, signal: AbortSignal): Receiver
   /** Compiles the feed's configuration once; what it returns is pure. */
   parser(config: Static<C>): Parser
 }

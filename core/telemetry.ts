@@ -16,19 +16,43 @@ export class Metrics {
   readonly registry = new Registry()
 
   readonly received = this.counter('hutong_messages_received_total', 'Messages read from a sender', ['feed'])
-  readonly acknowledged = this.counter('hutong_messages_acknowledged_total', 'Messages durable and acknowledged', ['feed'])
-  readonly refused = this.counter('hutong_messages_refused_total', 'Attempts not stored and not acknowledged', ['feed', 'reason'])
+  readonly acknowledged = this.counter('hutong_messages_acknowledged_total', 'Messages durable and acknowledged', [
+    'feed',
+  ])
+  readonly refused = this.counter('hutong_messages_refused_total', 'Attempts not stored and not acknowledged', [
+    'feed',
+    'reason',
+  ])
   readonly stageRecords = this.counter('hutong_stage_records_total', 'Records a stage has finished', ['stage', 'lane'])
   readonly stageRetries = this.counter('hutong_stage_retries_total', 'Batches a stage had to try again', ['stage'])
-  readonly deadLetters = this.counter('hutong_dead_letters_total', 'Events that ended in the dead letters', ['stage', 'code'])
+  readonly deadLetters = this.counter('hutong_dead_letters_total', 'Events that ended in the dead letters', [
+    'stage',
+    'code',
+  ])
   readonly ignored = this.counter('hutong_ignored_total', 'Messages kept but not used', ['reason'])
-  readonly dispositions = this.counter('hutong_events_total', 'Events by what became of them', ['domain', 'disposition'])
+  readonly dispositions = this.counter('hutong_events_total', 'Events by what became of them', [
+    'domain',
+    'disposition',
+  ])
   readonly spoolDepth = this.gauge('hutong_spool_depth_messages', 'Accepted and not yet forwarded', [])
   readonly spoolDepthBytes = this.gauge('hutong_spool_depth_bytes', 'Accepted and not yet forwarded, bytes', [])
   readonly spoolDisk = this.gauge('hutong_spool_disk_bytes', 'Size of the spool on disk', [])
   readonly spoolAge = this.gauge('hutong_spool_oldest_seconds', 'Age of the oldest message not yet forwarded', [])
-  readonly spoolAccepting = this.gauge('hutong_spool_accepting', '1 while the spool takes messages, 0 when the disk is full', [])
-  readonly lag = this.gauge('hutong_consumer_lag_records', 'Records not yet committed by the group', ['group', 'topic', 'partition'])
+  readonly spoolAccepting = this.gauge(
+    'hutong_spool_accepting',
+    '1 while the spool takes messages, 0 when the disk is full',
+    [],
+  )
+  readonly receiver = this.gauge('hutong_receiver', 'Counters of a receiver by name and reason', [
+    'feed',
+    'counter',
+    'reason',
+  ])
+  readonly lag = this.gauge('hutong_consumer_lag_records', 'Records not yet committed by the group', [
+    'group',
+    'topic',
+    'partition',
+  ])
   readonly freshness = new Histogram({
     name: 'hutong_freshness_seconds',
     help: 'From the acknowledgement to the row in the repository, live lane',

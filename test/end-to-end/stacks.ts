@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import type { Configuration } from '../../cli/config.js'
+import { readEnvironment } from '../../core/environment.js'
+
+/** One place to run a whole pipeline on, of its own; `end` removes it. */
+export interface Place {
+  readonly configuration: Configuration
+  end(): Promise<void>
+}
+
+export interface Stack {
+  readonly name: 'embedded' | 'real'
+  open(): Promise<Place>
+}
+
+const environment = readEnvironment()
+
+/** The embedded stack, and the real one where the environment names it (required under CI=true). */
+export function stacks(): readonly Stack[] {
+  const { databaseUrl, kafkaBrokers, schemaRegistryUrl, ci } = environment
+  const embedded: Stack = { name: 'embedded', open: openEmbedded }
+  if (databaseUrl === undefined || kafkaBrokers === undefined || schemaRegistryUrl === undefined) {
+    if (ci)
+      throw new Error(
+        'CI needs the real stack: set HUTONG_DATABASE_URL, HUTONG_KAFKA_BROKERS and HUTONG_SCHEMA_REGISTRY_URL',
+      )
+    return [embedded]
+  }
+  return [embedded, { name: 'real', open: () => openReal(databaseUrl, kafkaBrokers, schemaRegistryUrl) }]
+}
+
+const base = { environment: 'test' as const, logLevel: 'error', feeds: [] }
+
+async function openEmbedded(): Promise<Place> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'hutong-test-'))
+  return {
+    configuration: { ...base, dataDir } as Configuration,
+    end: () => rm(dataDir, { recursive: true, force: true }),
+  }
+}
+
+async function openReal(databaseUrl: string, brokers: readonly string[], registryUrl: string): Promise<Place> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'hutong-test-'))
+  const name = `hutong_test_${randomBytes(6).toString('hex')}`
+  const url = new URL(databaseUrl)
+  await administer(databaseUrl, `CREATE DATABASE ${name}`)
+  url.pathname = `/${name}`
+  return {
+    configuration: {
+      ...base,
+      dataDir,
+      database: { url: url.toString() },
+      kafka: { brokers: [...brokers], prefix: name.replaceAll('_', '-'), partitions: 2 },
+      schemaRegistry: { url: registryUrl },
+    } as Configuration,
+    async end() {
+      await rm(dataDir, { recursive: true, force: true })
+      await administer(databaseUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    },
+  }
+}
+
+async function administer(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query(sql)
+  } finally {
+    await client.end()
+  }
+}
