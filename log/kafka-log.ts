@@ -386,6 +386,7 @@ class Consumption implements AsyncIterableIterator<Batch> {
   private finish: () => void = () => undefined
   private failure: { readonly error: unknown } | undefined
   private consumer: Consumer | undefined
+  private placed: Promise<void> = Promise.resolve()
   private commitOffsets: EachBatchPayload['commitOffsetsIfNecessary'] | undefined
 
   constructor(
@@ -487,9 +488,10 @@ class Consumption implements AsyncIterableIterator<Batch> {
     let joined = 0
     let aliveAt = Date.now()
     let watchdog: NodeJS.Timeout | undefined
+    const over = new AbortController()
     const alive = (): void => void (aliveAt = Date.now())
     const ended = new Promise<void>((resolve, reject) => {
-      this.stop.signal.addEventListener('abort', () => resolve(), { once: true })
+      this.stop.signal.addEventListener('abort', () => resolve(), { once: true, signal: over.signal })
       consumer.on(consumer.events.FETCH, alive)
       consumer.on(consumer.events.HEARTBEAT, alive)
       // before the member asks to join again: nobody else gets a partition whose batch was not aborted
@@ -499,13 +501,14 @@ class Consumption implements AsyncIterableIterator<Batch> {
         alive()
         const generation = ++joined
         this.intake.revoke()
-        this.begin(consumer, payload.memberAssignment, () => generation === joined).catch(reject)
+        this.placed = this.begin(payload.memberAssignment, () => generation === joined)
+        this.placed.catch(reject)
       })
       watchdog = setInterval(
         () => {
           const idleMs = Date.now() - aliveAt
           if (idleMs > this.ports.watchdogMs) reject(new RetryableError(`no sign of life for ${idleMs} ms`))
-          else this.refuseStandstill().catch(reject)
+          else void this.standstill().then((why) => why !== undefined && reject(new RetryableError(why)))
         },
         Math.min(15_000, this.ports.watchdogMs / 2),
       )
@@ -516,6 +519,7 @@ class Consumption implements AsyncIterableIterator<Batch> {
       await ended
     } finally {
       clearInterval(watchdog)
+      over.abort()
       joined = -1
       this.intake.revoke()
       this.consumer = undefined
@@ -537,20 +541,13 @@ class Consumption implements AsyncIterableIterator<Batch> {
   }
 
   /** Places every partition by what the group has committed, asked of the broker, and by nothing the client remembers. */
-  private async begin(
-    consumer: Consumer,
-    assignment: Record<string, number[]>,
-    isCurrent: () => boolean,
-  ): Promise<void> {
+  private async begin(assignment: Record<string, number[]>, isCurrent: () => boolean): Promise<void> {
     const partitions = Object.entries(assignment).flatMap(([full, numbers]) => {
       const topic = this.topicOf.get(full)
       return topic === undefined ? [] : numbers.map((partition) => ({ topic, partition }))
     })
     const positions = partitions.length === 0 ? [] : await this.ports.start(partitions)
     if (!isCurrent() || this.stop.signal.aborted) return
-    for (const { topic, partition, offset } of positions) {
-      consumer.seek({ topic: this.ports.full(topic), partition, offset: String(offset) })
-    }
     this.intake.assign(positions)
   }
 
@@ -560,6 +557,7 @@ class Consumption implements AsyncIterableIterator<Batch> {
   ): Promise<void> {
     this.commitOffsets = commitOffsetsIfNecessary
     const topic = this.topicOf.get(batch.topic)
+    await this.placed
     if (topic === undefined || isStale()) return
     const place = { topic, partition: batch.partition }
     // the offset this fetch asked for is on the object, though not in its type
@@ -567,7 +565,7 @@ class Consumption implements AsyncIterableIterator<Batch> {
     const records = batch.messages.map((message) => stored(topic, batch.partition, message))
     if (this.intake.offer(place, from, records, BigInt(batch.lastOffset()) + 1n)) return
     const position = this.intake.positionOf(place)
-    if (position === undefined) return // taken away, or not placed yet
+    if (position === undefined) return // taken away meanwhile
     const bounds = (await this.ports.bounds(topic)).find(({ partition }) => partition === place.partition)
     if (bounds === undefined || this.intake.positionOf(place) !== position) return
     const isGone = position < bounds.start || position > bounds.end
@@ -597,20 +595,19 @@ class Consumption implements AsyncIterableIterator<Batch> {
   private readonly hungry = new Map<string, bigint>()
 
   /** kafkajs can go on fetching and still forget a partition: records are there and none come, twice in a row. */
-  private async refuseStandstill(): Promise<void> {
-    const waiting = this.intake.partitions().filter((one) => this.intake.isHungry(one))
-    const ends = new Map<Topic, Awaited<ReturnType<ConsumptionPorts['bounds']>>>()
-    for (const place of waiting) {
+  private async standstill(): Promise<string | undefined> {
+    for (const place of this.intake.partitions().filter((one) => this.intake.isHungry(one))) {
       const key = `${place.topic}/${place.partition}`
       const position = this.intake.positionOf(place)
-      if (!ends.has(place.topic)) ends.set(place.topic, await this.ports.bounds(place.topic))
-      const end = ends.get(place.topic)!.find(({ partition }) => partition === place.partition)?.end ?? 0n
+      // a broker that does not say has the consumer's own requests fail too
+      const bounds = await this.ports.bounds(place.topic).catch(() => [])
+      const end = bounds.find(({ partition }) => partition === place.partition)?.end ?? 0n
       const stands = position !== undefined && position < end && this.intake.positionOf(place) === position
-      if (stands && this.hungry.get(key) === position)
-        throw new RetryableError(`${key} stands still at ${position} of ${end}`)
-      if (stands) this.hungry.set(key, position)
-      else this.hungry.delete(key)
+      if (!stands) this.hungry.delete(key)
+      else if (this.hungry.get(key) === position) return `${key} stands still at ${position} of ${end}`
+      else this.hungry.set(key, position)
     }
+    return undefined
   }
 }
 
