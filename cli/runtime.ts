@@ -294,7 +294,9 @@ async function collectGauges(
     metrics.spoolAge.set(oldest === null ? 0 : Math.max(0, systemClock.now() - oldest) / 1000)
   }
   for (const [feed, receiver] of receivers) {
-    for (const [counter, value] of Object.entries(receiver.stats?.() ?? {})) {
+    for (const [counter, value] of Object.entries(
+      (receiver.stats?.() ?? {}) as Record<string, number | Record<string, number>>,
+    )) {
       const byReason = typeof value === 'number' ? { '': value } : value
       for (const [reason, count] of Object.entries(byReason)) metrics.receiver.set({ feed, counter, reason }, count)
     }

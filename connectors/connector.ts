@@ -60,8 +60,8 @@ export type Parser = (input: RawInput) => Parsed
 export interface Receiver extends AsyncIterable<Delivery> {
   /** Resolves once a listening source can be reached. */
   readonly listening?: Promise<AddressInfo>
-  /** Counters by name, some by reason; no content, no address, no file name. */
-  stats?(): Readonly<Record<string, number | Readonly<Record<string, number>>>>
+  /** Numbers by counter name, or by name and reason; no content, no address, no file name. */
+  stats?(): object
 }
 
 /** One source protocol or feed format; knows nothing downstream of it. */
