@@ -88,7 +88,10 @@ function cleaned(letter: DeadLetter): DeadLetter {
     detail: clean(detail),
     segment: segment === null ? null : clean(segment),
     field: field === null ? null : clean(field),
-    envelope: envelope?.controlId == null ? envelope : { ...envelope, controlId: clean(envelope.controlId) },
+    envelope:
+      envelope === null || envelope.controlId === null
+        ? envelope
+        : { ...envelope, controlId: clean(envelope.controlId) },
   }
 }
 
@@ -322,15 +325,15 @@ export async function* redrivable(db: Database, filter: DeadLetterFilter = {}): 
     }
     type Row = Omit<RawMessage, 'kind' | 'lane' | 'purpose'> & { readonly feed_id: number; readonly ids: string }
     const rows = await run<Row>(db, query as ReturnType<typeof filtered>)
-    for (const { ids, feed_id: _, ...message } of rows) {
+    for (const { ids, ...row } of rows) {
+      const { feed_id, ...message } = row
+      after = { feed_id, epoch: row.epoch, seq: row.seq }
       yield {
         deadLetterIds: ids.split(',').map(Number),
         message: { ...message, kind: 'message', lane: 'bulk', purpose: 'redrive' },
       }
     }
-    const last = rows.at(-1)
-    if (last === undefined || filter.limit !== undefined || rows.length < pageMax) return
-    after = last
+    if (filter.limit !== undefined || rows.length < pageMax) return
   }
 }
 

@@ -126,7 +126,7 @@ export function observation(part: Partial<Observation> = {}): Observation {
     },
     ...part,
   }
-  const { unified: _, ...verbatim } = facts
+  const verbatim = { ...facts, unified: null }
   return { ...facts, contentHash: part.contentHash ?? contentHash([JSON.stringify(verbatim)]) }
 }
 
