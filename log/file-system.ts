@@ -1,7 +1,6 @@
-import { constants, fdatasync, fsync, ftruncate, open, read, writev, type Stats } from 'node:fs'
+import { close, constants, fdatasync, fstat, fsync, ftruncate, open, read, writev, type Stats } from 'node:fs'
 import { mkdir, open as openHandle, readdir, readFile, rename, statfs, unlink, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { close, fstat } from 'node:fs'
 import { lockFolder, type FolderLock } from './folder-lock.js'
 
 /** An open file. Positions are bytes from its start. */
@@ -119,5 +118,15 @@ async function syncFolder(path: string): Promise<void> {
     const code = (error as NodeJS.ErrnoException).code ?? ''
     if (process.platform === 'win32' && ['EPERM', 'EISDIR', 'EACCES', 'EINVAL'].includes(code)) return
     throw error
+  }
+}
+
+/** Writes everything, however short the single writes are. */
+export async function writeFully(file: StoreFile, bytes: Buffer, position: number): Promise<void> {
+  let done = 0
+  while (done < bytes.length) {
+    const written = await file.write([bytes.subarray(done)], position + done)
+    if (written === 0) throw new Error('the file took no more bytes')
+    done += written
   }
 }
