@@ -6,6 +6,7 @@ import { RetryableError, UsageError } from '../core/errors.js'
 import { backfillCommand } from './backfill.js'
 import { checkCommand } from './check.js'
 import { deadLettersCommand } from './dead-letters.js'
+import { doctorCommand } from './doctor.js'
 import { inspectCommand } from './inspect.js'
 import { reconcileCommand } from './reconcile.js'
 import { replayCommand } from './replay.js'
@@ -33,6 +34,7 @@ const commands = [
   reconcileCommand,
   traceCommand,
   deadLettersCommand,
+  doctorCommand,
 ]
 for (const command of commands) command(program, terminal)
 

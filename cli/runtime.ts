@@ -12,7 +12,7 @@ import { createLogger, Metrics, type Logger } from '../core/telemetry.js'
 import { openEmbeddedLog } from '../log/embedded-log.js'
 import type { EventLog } from '../log/event-log.js'
 import type { FileSystem } from '../log/file-system.js'
-import { openKafkaLog } from '../log/kafka-log.js'
+import { openKafkaLog, type KafkaLogOptions } from '../log/kafka-log.js'
 import { folderObjectStore } from '../log/object-store.js'
 import type { Spool } from '../log/spool.js'
 import { openSpool } from '../log/spool-store.js'
@@ -327,22 +327,26 @@ async function readinessOf(parts: Parts, stages: readonly Stage[]): Promise<Read
   return { ready: Object.values(states).every((state) => state === 'ok'), parts: states }
 }
 
-function openLog(configuration: Configuration, dataDir: string, logger: Logger): Promise<EventLog> {
+/** How the brokers of a configuration are reached; undefined for the embedded log. */
+export function kafkaOptionsOf(configuration: Configuration): KafkaLogOptions | undefined {
   const { kafka } = configuration
-  if (kafka === undefined) return openEmbeddedLog({ dir: join(dataDir, 'log') })
+  if (kafka === undefined) return undefined
   const file = (path: string | undefined): string | undefined =>
     path === undefined ? undefined : readFileSync(path, 'utf8')
   const { tls, caFile, certFile, keyFile, username, password } = kafka
-  return openKafkaLog({
+  return {
     brokers: kafka.brokers,
     prefix: prefixOf(configuration),
     clientId: 'hutong',
-    logger,
     ...(tls === true && { ssl: withoutUndefined({ ca: file(caFile), cert: file(certFile), key: file(keyFile) }) }),
-    ...(username !== undefined && {
-      sasl: { mechanism: 'scram-sha-512' as const, username, password: password ?? '' },
-    }),
-  })
+    ...(username !== undefined && { sasl: { mechanism: 'scram-sha-512', username, password: password ?? '' } }),
+  }
+}
+
+function openLog(configuration: Configuration, dataDir: string, logger: Logger): Promise<EventLog> {
+  const options = kafkaOptionsOf(configuration)
+  if (options === undefined) return openEmbeddedLog({ dir: join(dataDir, 'log') })
+  return openKafkaLog({ ...options, logger })
 }
 
 /** Topic prefix of a configuration: topics and registry subjects stand under it. */

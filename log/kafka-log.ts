@@ -56,6 +56,22 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<EventLog> 
   return log
 }
 
+export interface ClusterDescription {
+  readonly brokers: number
+  /** Replicas 0 where the topic is not there. */
+  readonly topics: readonly { readonly topic: Topic; readonly replicas: number; readonly minInsyncReplicas: number }[]
+}
+
+/** How safe the cluster keeps these topics. @throws RetryableError while no broker answers, UsageError for refused credentials */
+export async function describeCluster(options: KafkaLogOptions, topics: readonly Topic[]): Promise<ClusterDescription> {
+  const log = new KafkaLog(options)
+  try {
+    return await log.describe(topics)
+  } finally {
+    await log.close()
+  }
+}
+
 /** Largest batch of a partition in topics that we create; larger contents go to the object store. */
 const batchBytesMax = 8 * 1024 * 1024
 /** Kafka's own default for topics that others created (`max.message.bytes`). */
@@ -91,6 +107,25 @@ class KafkaLog implements EventLog {
 
   async connect(): Promise<void> {
     await this.withAdmin('connect', (admin) => admin.describeCluster())
+  }
+
+  describe(topics: readonly Topic[]): Promise<ClusterDescription> {
+    return this.withAdmin('describe', async (admin) => {
+      const { brokers } = await admin.describeCluster()
+      const present = new Set(await admin.listTopics())
+      const described = topics.map(async (topic) => {
+        const name = this.full(topic)
+        if (!present.has(name)) return { topic, replicas: 0, minInsyncReplicas: 0 }
+        const { topics: metadata } = await admin.fetchTopicMetadata({ topics: [name] })
+        const replicas = Math.min(...(metadata[0]?.partitions ?? []).map((partition) => partition.replicas.length))
+        const { resources } = await admin.describeConfigs({
+          includeSynonyms: false,
+          resources: [{ type: ConfigResourceTypes.TOPIC, name, configNames: ['min.insync.replicas'] }],
+        })
+        return { topic, replicas, minInsyncReplicas: Number(resources[0]?.configEntries[0]?.configValue ?? 1) }
+      })
+      return { brokers: brokers.length, topics: await Promise.all(described) }
+    })
   }
 
   async ensureTopics(topics: readonly Topic[], partitions: number): Promise<void> {
