@@ -7,11 +7,13 @@ import { backfillCommand } from './backfill.js'
 import { checkCommand } from './check.js'
 import { deadLettersCommand } from './dead-letters.js'
 import { doctorCommand } from './doctor.js'
+import { demoCommand } from './demo.js'
 import { inspectCommand } from './inspect.js'
 import { reconcileCommand } from './reconcile.js'
 import { replayCommand } from './replay.js'
 import { runCommand } from './run.js'
 import { schemasCommand } from './schemas.js'
+import { simulateCommand } from './simulate.js'
 import { testCommand } from './test.js'
 import { traceCommand } from './trace.js'
 import { exitCodes, processTerminal } from './terminal.js'
@@ -24,6 +26,7 @@ const program = new Command('hutong')
   .exitOverride()
 
 const commands = [
+  demoCommand,
   runCommand,
   checkCommand,
   inspectCommand,
