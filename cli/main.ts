@@ -38,6 +38,7 @@ const commands = [
   traceCommand,
   deadLettersCommand,
   doctorCommand,
+  simulateCommand,
 ]
 for (const command of commands) command(program, terminal)
 

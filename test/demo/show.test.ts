@@ -8,22 +8,22 @@ import { demoTexts } from '../../cli/demo/texts.js'
 import { displayWidth } from '../../cli/terminal.js'
 
 const journal = {
-  sent: 400_100,
-  attempts: 400_110,
-  acknowledged: 400_100,
-  acknowledgements: 400_110,
+  sent: 40_100,
+  attempts: 40_110,
+  acknowledged: 40_100,
+  acknowledgements: 40_110,
   unanswered: 0,
   refused: 0,
 }
 const figures = (change: Partial<SourceFigures> = {}, index = 0): SourceFigures => ({
   source: { hospital: demoHospitals[index]!, feed: demoHospitals[index]!.feed, port: 1 },
   journal,
-  stored: 400_000,
+  stored: 40_000,
   superseded: 80,
   deadLettered: 20,
   ignored: 10,
   inFlight: 0,
-  freshness: { p50: 12.3, p95: 345.6, p99: 1234.5, count: 400_000 },
+  freshness: { p50: 12.3, p95: 345.6, p99: 1234.5, count: 40_000 },
   ...change,
 })
 const setting: DemoSetting = {
@@ -48,10 +48,10 @@ const summary = (sources: readonly SourceFigures[]): DemoSummary => ({
 describe('addsUp', () => {
   test('holds to the message, but for attempts without an answer', () => {
     expect(addsUp(figures())).toBe(true)
-    expect(addsUp(figures({ stored: 3_999_999 }))).toBe(false)
-    expect(addsUp(figures({ stored: 400_001 }))).toBe(false)
-    expect(addsUp(figures({ stored: 400_001, journal: { ...journal, unanswered: 1 } }))).toBe(true)
-    expect(addsUp(figures({ stored: 3_999_999, journal: { ...journal, unanswered: 1 } }))).toBe(false)
+    expect(addsUp(figures({ stored: 39_999 }))).toBe(false)
+    expect(addsUp(figures({ stored: 40_001 }))).toBe(false)
+    expect(addsUp(figures({ stored: 40_001, journal: { ...journal, unanswered: 1 } }))).toBe(true)
+    expect(addsUp(figures({ stored: 39_999, journal: { ...journal, unanswered: 1 } }))).toBe(false)
   })
 })
 
@@ -68,7 +68,7 @@ describe.each(['zh', 'en'] as const)('in %s', (language) => {
     const lines = progressTable(view, texts).trimEnd().split('\n')
     expect(lines).toHaveLength(6)
     for (const line of lines) expect(displayWidth(line)).toBeLessThanOrEqual(80)
-    expect(lines[5]).toContain(' 1200300 ')
+    expect(lines[5]).toContain(' 120300 ')
     expect(progressLineText(view, texts)).toContain('H003')
   })
 
@@ -81,7 +81,7 @@ describe.each(['zh', 'en'] as const)('in %s', (language) => {
     expect(good).not.toContain('undefined')
     const bad = summaryText(summary([figures({ stored: 1, inFlight: 5 })]), setting, texts, language)
     expect(bad).not.toContain(texts.balanced)
-    expect(bad).toContain(texts.notBalanced('H001', 400_110, 111))
+    expect(bad).toContain(texts.notBalanced('H001', 40_110, 111))
     expect(bad).toContain(texts.lateLedger('H001', 5))
   })
 
@@ -90,8 +90,8 @@ describe.each(['zh', 'en'] as const)('in %s', (language) => {
     expect(parsed).toMatchObject({ balanced: true, seed: 7 })
     expect(parsed.sources[0]).toMatchObject({
       hospital: 'H001',
-      acknowledgements: 400_110,
-      stored: 400_000,
+      acknowledgements: 40_110,
+      stored: 40_000,
       addsUp: true,
     })
   })
