@@ -1,13 +1,9 @@
 import { createRequire } from 'node:module'
-import {
-  CompressionTypes,
-  ConfigResourceTypes,
-  Kafka,
-  logLevel,
-  Partitioners,
+import kafkajs, {
   type Admin,
   type Consumer,
   type EachBatchPayload,
+  type Kafka as KafkaClient,
   type KafkaConfig,
   type KafkaMessage,
   type Producer,
@@ -29,6 +25,9 @@ import type {
 } from './event-log.js'
 import { PartitionIntake } from './partition-intake.js'
 import type { Topic } from './topics.js'
+
+// A CommonJS module whose enums Node's named imports do not see.
+const { CompressionTypes, ConfigResourceTypes, Kafka, logLevel, Partitioners } = kafkajs
 
 export interface KafkaLogOptions {
   /** host:port of some brokers of the cluster. */
@@ -227,7 +226,7 @@ class KafkaLog implements EventLog {
   }
 
   /** One client a use: kafkajs shares a cache of committed offsets between the consumers of a client. */
-  private kafka(): Kafka {
+  private kafka(): KafkaClient {
     repairRequestQueue()
     const { brokers, clientId, ssl, sasl, logger, requestTimeoutMs = 30_000 } = this.options
     const config: KafkaConfig = {
