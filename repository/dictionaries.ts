@@ -70,7 +70,8 @@ const resultForms = {
 /** One dictionary: what was met and has no id yet is gathered, then resolved together. */
 class Dictionary {
   private ids = new Map<string, number>()
-  private missing = new Map<string, readonly ColumnValue[]>()
+  private readonly missing = new Map<string, readonly ColumnValue[]>()
+  private resolving: Promise<void> = Promise.resolve()
 
   constructor(private readonly spec: DictionarySpec) {}
 
@@ -85,16 +86,24 @@ class Dictionary {
     return this.missing.size === 0
   }
 
-  async resolve(db: Database): Promise<void> {
+  /** One at a time, for writers of one process share the dictionary: whoever waits finds the entries of the other. */
+  resolve(db: Database): Promise<void> {
+    const resolved = this.resolving.then(() => this.resolveNow(db))
+    this.resolving = resolved.catch(() => undefined)
+    return resolved
+  }
+
+  private async resolveNow(db: Database): Promise<void> {
     if (this.missing.size === 0) return
+    const taken = new Map(this.missing)
     const { table, key, rest = {}, numeric = [] } = this.spec
     // Sorted, so that two processes that insert the same entries never wait for each other in a circle.
-    const names = [...this.missing.keys()].sort()
+    const names = [...taken.keys()].sort()
     const types: Record<string, ColumnType> = { ...key, ...rest, place: 'int4' }
     const columns = Object.keys({ ...key, ...rest })
     const batch = (): Buffer[] => {
       const set = new ColumnSet(types, names.length)
-      names.forEach((name, place) => set.push([...this.missing.get(name)!, place]))
+      names.forEach((name, place) => set.push([...taken.get(name)!, place]))
       return set.finish()
     }
     const on = Object.keys(key)
@@ -112,7 +121,8 @@ class Dictionary {
       if (this.ids.size + found.length > cacheMax) this.ids = new Map()
       for (const { place, id } of found) this.ids.set(names[place]!, id)
     } finally {
-      this.missing = new Map()
+      // Also after a failure: who still needs an entry asks for it again.
+      for (const name of names) this.missing.delete(name)
     }
   }
 }
