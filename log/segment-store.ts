@@ -92,6 +92,7 @@ export class SegmentStore {
   private flushing: Promise<void> | undefined
   private markTimer: NodeJS.Timeout | undefined
   private markDue = false
+  private rollDue = false
   private closed = false
   private broken: Error | undefined
   private free = Number.POSITIVE_INFINITY
@@ -160,6 +161,14 @@ export class SegmentStore {
       if (held !== undefined && held.count > 0) return { start: held.first, next }
     }
     return { start: next, next }
+  }
+
+  /** Whether a segment says that it holds the record, be it readable or not. */
+  isPlaced(name: string, number: number): boolean {
+    return this.segments.some(({ streams }) => {
+      const held = streams.get(name)
+      return held !== undefined && held.first <= number && number < held.first + held.count
+    })
   }
 
   /** Payload bytes retained of a stream from `from` on; within a segment by the average. */
@@ -241,11 +250,23 @@ export class SegmentStore {
   }
 
   private async flushLoop(): Promise<void> {
-    while (this.queue.length > 0 || this.markDue) {
-      if (this.queue.length === 0) await this.writeMark()
+    while (this.queue.length > 0 || this.markDue || this.rollDue) {
+      if (this.rollDue) await this.roll()
+      else if (this.queue.length === 0) await this.writeMark()
       else await this.flushGroup(this.takeGroup())
     }
     this.scheduleMark()
+  }
+
+  /** Seals what is being written and begins anew, so that the old one can be removed without its numbers being lost. */
+  private async roll(): Promise<void> {
+    this.rollDue = false
+    if (this.active !== undefined) await this.seal(this.active)
+    try {
+      this.active = await this.startSegment()
+    } catch {
+      // No room for it: the old one stays.
+    }
   }
 
   private takeGroup(): Pending[] {
@@ -547,7 +568,7 @@ export class SegmentStore {
   }
 
   /**
-   * Removes segments from the old end as long as `mayGo` says so; never the one being written. Only from the old end: the
+   * Removes segments from the old end as long as `mayGo` says so; one being written is sealed first. Only from the old end: the
    * header of a segment is what bounds the one before it, even where it holds no record itself.
    */
   async retain(
@@ -559,8 +580,17 @@ export class SegmentStore {
   ): Promise<void> {
     for (;;) {
       const oldest = this.segments[0]
-      if (oldest === undefined || oldest === this.active) return
+      if (oldest === undefined) return
       if (oldest.holdsRecords && !mayGo({ lastAt: oldest.lastAt, bytes: oldest.end, streams: oldest.streams })) return
+      if (this.segments.length === 1) {
+        // The last one also holds the numbers and the cells: a new one takes them over first.
+        if (!oldest.holdsRecords || this.closed || this.broken !== undefined) return
+        this.rollDue = true
+        this.kick()
+        await this.flushing
+        if (this.segments[0] !== oldest || this.segments.length === 1) return
+      }
+      if (oldest === this.active) return
       await this.remove(oldest)
     }
   }

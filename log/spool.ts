@@ -52,6 +52,8 @@ export interface Spool {
 
 export interface SpooledBatch {
   readonly messages: readonly SpooledMessage[]
+  /** Positions among these that were accepted and cannot be read any more: nothing will ever settle them. */
+  readonly damaged?: readonly LedgerPosition[]
   /** The log holds them durably; not delivered again, except after a crash before this became durable. */
   forwarded(): Promise<void>
 }
