@@ -1,9 +1,12 @@
 import { createRequire } from 'node:module'
 import kafkajs, {
+  CompressionTypes,
+  Kafka,
+  logLevel,
+  Partitioners,
   type Admin,
   type Consumer,
   type EachBatchPayload,
-  type Kafka as KafkaClient,
   type KafkaConfig,
   type KafkaMessage,
   type Producer,
@@ -26,8 +29,8 @@ import type {
 import { PartitionIntake } from './partition-intake.js'
 import type { Topic } from './topics.js'
 
-// A CommonJS module whose enums Node's named imports do not see.
-const { CompressionTypes, ConfigResourceTypes, Kafka, logLevel, Partitioners } = kafkajs
+// A name of this CommonJS module that Node's named imports do not see.
+const { ConfigResourceTypes } = kafkajs
 
 export interface KafkaLogOptions {
   /** host:port of some brokers of the cluster. */
@@ -226,7 +229,7 @@ class KafkaLog implements EventLog {
   }
 
   /** One client a use: kafkajs shares a cache of committed offsets between the consumers of a client. */
-  private kafka(): KafkaClient {
+  private kafka(): Kafka {
     repairRequestQueue()
     const { brokers, clientId, ssl, sasl, logger, requestTimeoutMs = 30_000 } = this.options
     const config: KafkaConfig = {
@@ -713,7 +716,8 @@ function logTo(logger: Logger | undefined) {
     const { message, ...rest } = log as { message: string; broker?: string; error?: string; groupId?: string }
     const { broker, error, groupId } = rest
     const entry = { client: namespace, broker, error, groupId }
-    if (level === logLevel.ERROR) logger?.warn(entry, message)
+    // An answer of the broker that the client tries again by itself is no news; what it gives up on reaches the caller.
+    if (level === logLevel.ERROR && namespace !== 'Connection') logger?.warn(entry, message)
     else logger?.debug(entry, message)
   }
 }

@@ -62,6 +62,13 @@ interface Prepared extends Item {
 
 const attemptsMax = 12
 
+/**
+ * Every statement of the sink finds its rows by key. Without statistics (a new partition, PGlite) the planner would
+ * rather hash a whole table for a batch of a few hundred keys.
+ */
+const lookUpByIndex =
+  'SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off'
+
 const firstReceiptTypes = {
   feed_id: 'int4',
   message_id: 'bytea',
@@ -154,6 +161,7 @@ class RepositorySink implements EventSink {
       prepared = stated.map((item, index) => prepared[index] ?? this.resolve(item))
     }
     const complete = prepared.filter((item): item is Prepared => item !== undefined)
+    if (complete.length !== items.length) throw new Error('an event is left without its dictionary entries')
     await this.partitions.ensure(
       complete.flatMap(({ report, event }) => (report === null ? [] : [monthOf(event.event.recordedAt)])),
       ['observation', 'observation_history'],
@@ -238,6 +246,7 @@ class RepositorySink implements EventSink {
   }
 
   private async writeIn(tx: Transaction, all: readonly Prepared[]): Promise<readonly Outcome[]> {
+    await tx.script(lookUpByIndex)
     const counted = all.filter(({ event }) => event.event.envelope.purpose !== 'heal')
     const heals = all.filter(({ event }) => event.event.envelope.purpose === 'heal')
     const ledger = new LedgerBatch()
