@@ -393,7 +393,9 @@ export class SegmentStore {
       resolve(numbers)
     }
     for (const listener of this.listeners) listener()
-    segment.preallocate(this.options.preallocateBytes ?? 8 * 1024 * 1024, this.segmentBytes)
+    // Not where it would take the room that the next records need.
+    const spare = (this.free - (this.options.diskReserveBytes ?? 0)) / 4
+    segment.preallocate(Math.min(this.options.preallocateBytes ?? 8 * 1024 * 1024, spare), this.segmentBytes)
   }
 
   private get segmentBytes(): number {

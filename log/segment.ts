@@ -23,6 +23,7 @@ import {
 const idleMs = 10_000
 const readWindowBytes = 256 * 1024
 const firstChunkBytes = 1024 * 1024
+const chunkBytesMin = 4096
 
 /** One segment file: written at its end by the store, read anywhere below it. */
 export class Segment {
@@ -134,8 +135,9 @@ export class Segment {
    * journal commit of the file system. Runs beside; a failure only means that later flushes are slower.
    */
   preallocate(chunkBytesMax: number, segmentBytes: number): void {
-    if (chunkBytesMax === 0 || this.extending !== undefined || this.sealed) return
-    const chunk = Math.min(chunkBytesMax, Math.max(firstChunkBytes, this.end))
+    if (this.extending !== undefined || this.sealed) return
+    const chunk = Math.floor(Math.min(chunkBytesMax, segmentBytes, Math.max(firstChunkBytes, this.end)))
+    if (chunk < chunkBytesMin) return
     if (this.allocated >= segmentBytes || this.allocated - this.end > chunk / 2) return
     const from = Math.max(this.allocated, this.end)
     this.extending = this.extend(from, chunk)
