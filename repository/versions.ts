@@ -86,10 +86,12 @@ export function versionOf(
   stated: { readonly recordedAt: number; readonly messageTime: number; readonly contentHash: number },
   derivation: number,
 ): Version {
+  const { finality, statusRank } = statusOrder(status)
   return {
-    ...statusOrder(status),
+    finality,
     recordedAt: stated.recordedAt,
     messageTime: stated.messageTime,
+    statusRank,
     contentHash: stated.contentHash,
     derivation,
   }

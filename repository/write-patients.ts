@@ -323,13 +323,15 @@ export async function writeCarriedPatients(
     authority: string
     patient_no: string
   }>(statements.upsert, columnsOf(patientSpec, write))
-  const changed: { id: number; candidate: PatientCandidate }[] = []
+  const changed: { id: number; candidate: PatientCandidate; isNew: boolean }[] = []
   for (const row of rows) {
     const name = [row.hospital_id, row.authority, row.patient_no].join('\x1f')
     const candidate = byName.get(name)!
     ids.set(name, row.id)
     byName.delete(name)
-    if (row.replaced_hash !== candidate.version.contentHash) changed.push({ id: row.id, candidate })
+    if (row.replaced_hash !== candidate.version.contentHash) {
+      changed.push({ id: row.id, candidate, isNew: row.replaced_hash === null })
+    }
   }
   await replaceIdentifiers(tx, changed)
   // Another transaction was first with the same patient: its row is there now, and newer.
@@ -358,18 +360,18 @@ async function readPatients(
 /** The row is locked by the statement that just won it, so nobody else replaces the same identifiers. */
 async function replaceIdentifiers(
   tx: Transaction,
-  patients: readonly { readonly id: number; readonly candidate: PatientCandidate }[],
+  patients: readonly { readonly id: number; readonly candidate: PatientCandidate; readonly isNew?: boolean }[],
 ): Promise<void> {
   if (patients.length === 0) return
   const ids = new ColumnSet({ id: 'int8' }, patients.length)
   const set = new ColumnSet(identifierTypes, patients.length * 2)
-  for (const { id, candidate } of patients) {
-    ids.push([id])
+  for (const { id, candidate, isNew } of patients) {
+    if (isNew !== true) ids.push([id])
     candidate.facts.identifiers.forEach(({ assigner, type, value }, ordinal) =>
       set.push([id, ordinal, assigner, type, value]),
     )
   }
-  await tx.execute(deleteIdentifiersSql, ids.finish())
+  if (ids.length > 0) await tx.execute(deleteIdentifiersSql, ids.finish())
   if (set.length > 0) await tx.execute(insertIdentifiersSql, set.finish())
 }
 

@@ -147,17 +147,21 @@ describe.each(engines)('order of arrival on $name', ({ name, open }) => {
   })
 
   const rankMatters = labHistory(
-    { status: 'F', recorded: 0, value: '1' },
-    { status: 'W', recorded: 0, value: '2' },
-    { status: 'C', recorded: 0, value: '3' },
-    { status: 'W', recorded: 0, value: '4' },
+    { status: 'W', recorded: 0, value: '1' },
+    { status: 'F', recorded: 0, value: '2' },
+    { status: 'F', recorded: 0, value: '3' },
+    { status: 'F', recorded: 0, value: '4' },
+  )
+  const sentLater = labHistory(
+    { status: 'F', recorded: 10, message: 20, value: '1' },
+    { status: 'F', recorded: 5, message: 30, value: '2' },
   )
   const lateCopy = shortHistories['a preliminary stamped later than the final, a correction stamped earlier']!
   const brokenGuards: readonly (readonly [what: string, guard: Guard, history: History])[] = [
     ['no guard', () => 'true', shortHistories['final, withdrawn and final again']!],
     ['older wins', (incoming, standing) => newer(standing, incoming), lateCopy],
     ['finality forgotten', without('finality'), lateCopy],
-    ['recorded time forgotten', without('recorded_at'), lateCopy],
+    ['recorded time forgotten', without('recorded_at'), sentLater],
     ['status rank forgotten', without('status_rank'), rankMatters],
     ['content forgotten', without('content_hash'), shortHistories['ties that only the content tells apart']!],
     ['derivation forgotten', without('derivation'), shortHistories['derivations of one message and its successor']!],
