@@ -39,6 +39,14 @@ export const deploymentConfig = Type.Object(
           keyFile: optionalText('Key of the client certificate, PEM file'),
           username: optionalText('SASL/SCRAM-SHA-512 user name'),
           password: optionalText('SASL password; write ${NAME} to take it from the environment'),
+          sessionTimeoutMs: Type.Optional(
+            Type.Integer({
+              description:
+                'A process that was not heard of for this long loses its partitions to another, ms; Kafka takes 6000 to 1800000 unless told otherwise. Shorter resumes sooner after a crash, longer bears longer pauses',
+              default: 30_000,
+              minimum: 1000,
+            }),
+          ),
         },
         { ...closed, description: 'Kafka; the embedded log of this process where left out' },
       ),

@@ -333,11 +333,12 @@ export function kafkaOptionsOf(configuration: Configuration): KafkaLogOptions | 
   if (kafka === undefined) return undefined
   const file = (path: string | undefined): string | undefined =>
     path === undefined ? undefined : readFileSync(path, 'utf8')
-  const { tls, caFile, certFile, keyFile, username, password } = kafka
+  const { tls, caFile, certFile, keyFile, username, password, sessionTimeoutMs } = kafka
   return {
     brokers: kafka.brokers,
     prefix: prefixOf(configuration),
     clientId: 'hutong',
+    ...(sessionTimeoutMs !== undefined && { sessionTimeoutMs }),
     ...(tls === true && { ssl: withoutUndefined({ ca: file(caFile), cert: file(certFile), key: file(keyFile) }) }),
     ...(username !== undefined && { sasl: { mechanism: 'scram-sha-512', username, password: password ?? '' } }),
   }

@@ -15,7 +15,7 @@ function volatileFile(file) {
   const flush = async () => {
     const taken = unsynced
     for (const { position, content } of taken) {
-      for (let done = 0; done < content.length; ) done += await file.write([content.subarray(done)], position + done)
+      for (let done = 0; done < content.length;) done += await file.write([content.subarray(done)], position + done)
     }
     // What was written while this flush ran belongs to the next one.
     unsynced = unsynced.slice(taken.length)
