@@ -15,6 +15,7 @@ export function avroType(schema: unknown): AvroType {
       if (part === 'string' || isOfType(part, 'string')) return new StrictString() as unknown as Type
       if (part === 'long' || isOfType(part, 'long')) return new StrictLong() as unknown as Type
       if (isOfType(part, 'array')) return new BoundedArray(part, options) as unknown as Type
+      if (isNullable(part)) return new Nullable(part, options) as unknown as Type
       return undefined
     },
   }) as unknown as AvroType
@@ -57,11 +58,21 @@ interface ItemsType {
   _read(tap: Tap): unknown
   _skip(tap: Tap): void
 }
-type AvscClass = new (...parameters: unknown[]) => object
+interface UnionType {
+  _read(tap: Tap): unknown
+}
+interface BranchType {
+  _read(tap: Tap): unknown
+  _write(tap: Tap, value: unknown): void
+}
+type AvscClass<T = object> = new (...parameters: unknown[]) => T
 const { ArrayType, LongType, StringType } = avsc.types as unknown as Record<
   'ArrayType' | 'LongType' | 'StringType',
   AvscClass
 >
+const { UnwrappedUnionType } = avsc.types as unknown as {
+  readonly UnwrappedUnionType: AvscClass<UnionType>
+}
 
 class BoundedArray extends ArrayType {
   declare readonly itemsType: ItemsType
@@ -98,6 +109,35 @@ function readCount(tap: Tap): number {
 
 /** avsc reads on past the end and has the caller look at the position; loops end here. */
 const isTruncated = (tap: Tap): boolean => tap.pos > tap.buf.length
+
+/**
+ * `[null, T]`, which is every union we write: null or not decides the branch. avsc looks the branch up by the value's
+ * type each time, which is a fifth of encoding a report; a value that is no T is refused by T's own `_write`.
+ */
+class Nullable extends UnwrappedUnionType {
+  declare readonly types: readonly [BranchType, BranchType]
+
+  override _read(tap: Tap): unknown {
+    switch (tap.buf[tap.pos]) {
+      case 0:
+        tap.pos++
+        return null
+      case 2:
+        tap.pos++
+        return this.types[1]._read(tap)
+      default:
+        return super._read(tap)
+    }
+  }
+
+  _write(tap: Tap, value: unknown): void {
+    if (value === null) tap.buf[tap.pos++] = 0
+    else {
+      tap.buf[tap.pos++] = 2
+      this.types[1]._write(tap, value)
+    }
+  }
+}
 
 class StrictLong extends LongType {
   _check(value: unknown, _flags: unknown, hook?: (value: unknown, type: unknown) => void): boolean {
@@ -171,6 +211,9 @@ function writeShort(tap: Tap, text: string): void {
 
 /** ES2024, in Node since 20; our library setting is ES2023. */
 const isWellFormed = (text: string): boolean => (text as string & { isWellFormed(): boolean }).isWellFormed()
+
+const isNullable = (schema: unknown): boolean =>
+  Array.isArray(schema) && schema.length === 2 && schema[0] === 'null' && schema[1] !== 'null'
 
 const isOfType = (schema: unknown, type: string): schema is { readonly type: string } =>
   typeof schema === 'object' && schema !== null && !Array.isArray(schema) && 'type' in schema && schema.type === type
