@@ -7,7 +7,10 @@ import { deploymentConfig, feedFrame } from '../dist/cli/config-schema.js'
 import { connectors } from '../dist/cli/connectors.js'
 
 const docs = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs')
-const cell = (text) => String(text ?? '').replaceAll('|', '\\|').replaceAll('\n', ' ')
+const cell = (text) =>
+  String(text ?? '')
+    .replaceAll('|', '\\|')
+    .replaceAll('\n', ' ')
 
 function errorsPage() {
   const lines = ['# Error codes 错误代码', '', 'Generated from `core/errors.ts` by `npm run docs`. Do not edit.', '']
@@ -32,7 +35,8 @@ function rows(properties, required, prefix) {
 }
 
 function typeOf(schema) {
-  if (schema.anyOf) return schema.anyOf.map((one) => (one.const === undefined ? typeOf(one) : JSON.stringify(one.const))).join(' or ')
+  if (schema.anyOf)
+    return schema.anyOf.map((one) => (one.const === undefined ? typeOf(one) : JSON.stringify(one.const))).join(' or ')
   if (schema.const !== undefined) return JSON.stringify(schema.const)
   if (schema.type === 'array') return `list of ${typeOf(schema.items ?? {})}`
   return schema.type ?? (schema.patternProperties ? 'mapping' : 'any')
@@ -40,19 +44,35 @@ function typeOf(schema) {
 
 function configurationPage() {
   const head = ['| Setting | Form | Default | Meaning |', '|---|---|---|---|']
-  const { feeds: _feeds, ...deployment } = deploymentConfig.properties
-  const lines = ['# Configuration', '', 'Generated from the schemas by `npm run docs`. Do not edit. `hutong check <file>` reports all problems of a file.', '']
+  const deployment = Object.fromEntries(
+    Object.entries(deploymentConfig.properties).filter(([name]) => name !== 'feeds'),
+  )
+  const lines = [
+    '# Configuration',
+    '',
+    'Generated from the schemas by `npm run docs`. Do not edit. `hutong check <file>` reports all problems of a file.',
+    '',
+  ]
   lines.push('`${NAME}` in any text value is replaced by that environment variable: secrets stay out of the file.', '')
   lines.push('## Deployment', '', ...head, ...rows(deployment, deploymentConfig.required ?? [], ''), '')
   lines.push('## Every feed (`feeds[]`)', '', ...head, ...rows(feedFrame, Object.keys(feedFrame), ''), '')
   for (const [name, connector] of connectors) {
-    lines.push(`## Feeds of connector ${name}`, '', ...head, ...rows(connector.config.properties, connector.config.required ?? [], ''), '')
+    lines.push(
+      `## Feeds of connector ${name}`,
+      '',
+      ...head,
+      ...rows(connector.config.properties, connector.config.required ?? [], ''),
+      '',
+    )
   }
   return lines.join('\n')
 }
 
 const stale = []
-for (const [name, text] of [['errors.md', errorsPage()], ['configuration.md', configurationPage()]]) {
+for (const [name, text] of [
+  ['errors.md', errorsPage()],
+  ['configuration.md', configurationPage()],
+]) {
   const file = join(docs, name)
   let current
   try {
