@@ -31,7 +31,7 @@ export function demoCommand(program: Command, terminal: Terminal): void {
       'the same seed sends the same messages (default: drawn, and printed)',
       whole(1, 0x7fff_ffff),
     )
-    .option('--rate <number>', 'messages a second, over all hospitals', positive, 200)
+    .option('--rate <number>', 'messages a second, over all hospitals', positive, 150)
     .option(
       '--data-dir <dir>',
       'folder of spool, log and database (default: one in the temporary folder, emptied by each run)',

@@ -98,7 +98,8 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   try {
     const log = await opened(openLog(configuration, dataDir, logger))
     const codec = await openCodecOf(configuration)
-    await log.ensureTopics(allTopics, configuration.kafka?.partitions ?? 3)
+    // One process has nobody to share partitions with: one is the fullest batch.
+    await log.ensureTopics(allTopics, configuration.kafka === undefined ? 1 : (configuration.kafka.partitions ?? 3))
     const spool = has('receive') ? await opened(openSpoolOf(options, dataDir, writeCipher, ciphers)) : undefined
     const database = has('sink') || has('archive') ? await opened(openRepository(configuration)) : undefined
     const parts = { log, codec, metrics, logger, stores, spool, database }

@@ -1,13 +1,8 @@
-import { PGlite, type Transaction as PgliteTransaction } from '@electric-sql/pglite'
 import pg from 'pg'
-import type { Transaction, Value } from './transaction.js'
+import { openEmbeddedDatabase } from './embedded-database.js'
+import type { Driver, Transaction, Value } from './transaction.js'
 
-/** What a driver offers; the port adds the guard against nesting and the sorting of errors. */
-export interface Driver {
-  readonly kind: 'postgresql' | 'pglite'
-  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
-  close(): Promise<void>
-}
+export type { Driver }
 
 /** Error codes of node and texts of pg that mean the connection is gone or never came. */
 export const connectionFaults = [
@@ -92,37 +87,11 @@ function postgresTransaction(client: pg.PoolClient): Transaction {
   }
 }
 
-/** PGlite: PostgreSQL inside this process, one backend, no fsync; for demonstration and tests. */
-export async function openPglite(dir: string | undefined): Promise<Driver> {
-  const parsers: Record<number, (text: string) => unknown> = {
-    [oids.int8]: safeInteger,
-    [oids.bytea]: (text) => Buffer.from(text.slice(2), 'hex'),
-  }
-  for (const oid of [1082, 1114, 1184, 1700]) parsers[oid] = asText
-  const database = await PGlite.create({ ...(dir !== undefined && { dataDir: dir }), parsers })
-  return {
-    kind: 'pglite',
-    transaction: (work) => database.transaction((tx) => work(pgliteTransaction(tx))),
-    close: () => database.close(),
-  }
-}
-
-type Serializer = (value: unknown) => string
-
-// Typed as text by PGlite, yet handed through as it is: a Buffer goes out in binary form.
-const handThrough = ((value: unknown) => value) as Serializer
-const serializers: Record<number, Serializer> = Object.fromEntries(binaryTypes.map((oid) => [oid, handThrough]))
-
-function pgliteTransaction(tx: PgliteTransaction): Transaction {
-  return {
-    async query<R>(sql: string, values: readonly Value[] = []) {
-      return (await tx.query<R>(sql, [...values], { serializers })).rows
-    },
-    async execute(sql, values = []) {
-      return (await tx.query(sql, [...values], { serializers })).affectedRows ?? 0
-    },
-    async script(sql) {
-      await tx.exec(sql)
-    },
-  }
+/** PGlite, with the types read and bound as on PostgreSQL. */
+export function openPglite(dir: string | undefined): Promise<Driver> {
+  return openEmbeddedDatabase(dir, {
+    textTypes: [1082, 1114, 1184, 1700],
+    integerTypes: [oids.int8],
+    binaryTypes,
+  })
 }

@@ -12,3 +12,10 @@ export interface Transaction {
   /** Several statements without values. */
   script(sql: string): Promise<void>
 }
+
+/** What a driver offers; the port adds the guard against nesting and the sorting of errors. */
+export interface Driver {
+  readonly kind: 'postgresql' | 'pglite'
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const require = createRequire(import.meta.url)
 const assetFolders = ['schemas', 'catalogue', 'repository', 'connectors', 'cli']
-const assetEndings = ['.avsc', '.sql', '.tsv', '.json', '.yaml', '.html']
+const assetEndings = ['.avsc', '.sql', '.tsv', '.json', '.yaml', '.html', '.mjs']
 
 const compiler = join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc')
 const compiled = spawnSync(process.execPath, [compiler, '-p', join(root, 'tsconfig.build.json')], {

@@ -225,7 +225,7 @@ class SourceSimulator {
     if (port !== undefined) {
       const gbk = hospital.code === 'H002'
       const random = new Random(this.seed, `answers/${hospital.code}/${this.phase}`)
-      const connections = gbk ? 2 : 4
+      const connections = gbk ? 24 : 32
       // The second hospital's LIS loses an answer now and then, and sends those messages twice.
       const loseAnswers = gbk ? 0.01 : 0
       const target = { host: '127.0.0.1', port, unreachableMs: 30_000 }
