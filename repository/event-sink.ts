@@ -66,7 +66,7 @@ const attemptsMax = 12
  * Every statement of the sink finds its rows by key. Without statistics (a new partition, PGlite) the planner would
  * rather hash a whole table for a batch of a few hundred keys.
  */
-const lookUpByIndex =
+export const lookUpByIndex =
   'SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off; SET LOCAL jit = off'
 
 const firstReceiptTypes = {
@@ -89,6 +89,7 @@ class RepositorySink implements EventSink {
   private readonly partitions: PartitionKeeper
   private readonly receiptNumbers = new NumberBlock('receipt_number')
   private readonly reportNumbers = new NumberBlock('report_number')
+  private resolving: Promise<unknown> = Promise.resolve()
   private readonly reports
   private readonly patients
   private readonly merges
@@ -155,13 +156,7 @@ class RepositorySink implements EventSink {
   /** Ids and partitions, in transactions of their own. */
   private async prepare(items: readonly Item[]): Promise<readonly Prepared[]> {
     const stated = await this.takeFirstReceipts(items)
-    let prepared = stated.map((item) => this.resolve(item))
-    while (!this.dictionaries.isResolved) {
-      await this.dictionaries.resolve()
-      prepared = stated.map((item, index) => prepared[index] ?? this.resolve(item))
-    }
-    const complete = prepared.filter((item): item is Prepared => item !== undefined)
-    if (complete.length !== items.length) throw new Error('an event is left without its dictionary entries')
+    const complete = await this.resolveAll(stated)
     await this.partitions.ensure(
       complete.flatMap(({ report, event }) => (report === null ? [] : [monthOf(event.event.recordedAt)])),
       ['observation', 'observation_history'],
@@ -173,22 +168,45 @@ class RepositorySink implements EventSink {
     return complete
   }
 
-  private async takeFirstReceipts(items: readonly Item[]): Promise<readonly Item[]> {
-    const taking = items.filter(({ event, refusal }) => refusal === null && takesTimeFromReceipt(event.event))
-    if (taking.length === 0) return items
-    const feedId = async ({ feed, hospital, environment }: Envelope): Promise<number> => {
+  /**
+   * Writes of one sink may overlap, yet use the dictionaries one after the other: an entry the database refuses then
+   * fails the write it belongs to and no other.
+   */
+  private alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.resolving.then(work)
+    this.resolving = done.catch(() => undefined)
+    return done
+  }
+
+  private resolveAll(items: readonly Item[]): Promise<readonly Prepared[]> {
+    return this.alone(async () => {
       for (;;) {
-        const hospitalId = this.dictionaries.hospital(hospital)
-        const id = hospitalId === undefined ? undefined : this.dictionaries.feed(feed, hospitalId, environment)
-        if (id !== undefined) return id
+        const prepared = items.map((item) => this.resolve(item))
+        if (prepared.every((item) => item !== undefined)) return prepared
         await this.dictionaries.resolve()
       }
+    })
+  }
+
+  private async takeFirstReceipts(items: readonly Item[]): Promise<readonly Item[]> {
+    const taking = new Set<number>()
+    for (const [index, { event, refusal }] of items.entries()) {
+      if (refusal === null && takesTimeFromReceipt(event.event)) taking.add(index)
     }
+    if (taking.size === 0) return items
+    const feedIds = await this.alone(async () => {
+      for (;;) {
+        const ids = items.map(({ event }) => this.feedId(event.event.envelope))
+        if (ids.every((id) => id !== undefined)) return ids
+        await this.dictionaries.resolve()
+      }
+    })
     const earliest = new Map<string, { readonly feedId: number; readonly messageId: string; receivedAt: number }>()
     const nameOf = (feed: number, messageId: string): string => `${feed} ${messageId}`
-    for (const { event } of taking) {
+    for (const [index, { event }] of items.entries()) {
       const { envelope } = event.event
-      const id = await feedId(envelope)
+      if (!taking.has(index)) continue
+      const id = feedIds[index]!
       const name = nameOf(id, envelope.messageId)
       const known = earliest.get(name)
       if (known === undefined)
@@ -205,14 +223,17 @@ class RepositorySink implements EventSink {
       tx.query<{ message_id: string; feed_id: number; received_at: number }>(firstReceiptSql, values),
     )
     const first = new Map(rows.map((row) => [nameOf(row.feed_id, row.message_id), row.received_at]))
-    return Promise.all(
-      items.map(async (item) => {
-        if (!taking.includes(item)) return item
-        const { envelope } = item.event.event
-        const firstMs = first.get(nameOf(await feedId(envelope), envelope.messageId)) ?? envelope.receivedAt
-        return { ...item, event: withFirstReceipt(item.event, firstMs) }
-      }),
-    )
+    return items.map((item, index) => {
+      if (!taking.has(index)) return item
+      const { envelope } = item.event.event
+      const firstMs = first.get(nameOf(feedIds[index]!, envelope.messageId)) ?? envelope.receivedAt
+      return { ...item, event: withFirstReceipt(item.event, firstMs) }
+    })
+  }
+
+  private feedId({ feed, hospital, environment }: Envelope): number | undefined {
+    const hospitalId = this.dictionaries.hospital(hospital)
+    return hospitalId === undefined ? undefined : this.dictionaries.feed(feed, hospitalId, environment)
   }
 
   private resolve(item: Item): Prepared | undefined {
