@@ -239,14 +239,27 @@ class Campaign {
       }
       const target = this.processes.get(action.target)
       if (target === undefined) throw new Error(`no process ${action.target}`)
-      if (!(await target.untilUp(60_000, this.deadline.signal))) {
-        throw new Error(`${action.target} was not up again within 60 s`)
+      if (!(await target.untilUp(90_000, this.deadline.signal))) {
+        this.throwIfLate()
+        throw new Error(`${action.target} was not up again within 90 s`)
       }
+      if (action.target === this.receiver) await this.untilAcknowledged(action.afterMessages)
       this.count(action)
       this.done++
       await target.kill()
     }
     await broker
+  }
+
+  /** The receiver is hit under way, not before anybody has found it again; or after a while, where nobody does. */
+  private async untilAcknowledged(more: number): Promise<void> {
+    const goal = this.acknowledgements() + more
+    const latest = performance.now() + 15_000
+    while (this.acknowledgements() < goal && performance.now() < latest) await pause(5, this.deadline.signal)
+  }
+
+  private acknowledgements(): number {
+    return this.feeds.reduce((sum, { journal }) => sum + journal.totals().acknowledgements, 0)
   }
 
   private count({ kind, target }: CrashAction): void {
@@ -264,7 +277,7 @@ class Campaign {
       const random = new Random(seed, `answers/${hospital}`)
       const chance = { loseAnswers: 0.01, random }
       const rate = (): number => this.rate(journal.totals().sent / goal, goal)
-      const times = { ackTimeoutMs: 8000, reconnectMs: 50 }
+      const times = { ackTimeoutMs: 8000, reconnectMs: 20 }
       await sendOverMllp(
         { host: '127.0.0.1', port, messages, journal, connections: 6, rate, ...chance, ...times },
         signal,
@@ -304,7 +317,8 @@ class Campaign {
   /** The embedded database belongs to the process: it is asked each time after that has stopped gracefully. */
   private async drainEmbedded(configuration: Configuration): Promise<void> {
     for (;;) {
-      await pause(5000, this.deadline.signal)
+      await this.processes.get('all')?.untilUp(60_000, this.deadline.signal)
+      await pause(8000, this.deadline.signal)
       this.throwIfLate()
       await this.stopAll()
       const database = await openRepository(configuration)
@@ -326,7 +340,7 @@ class Campaign {
 
   private async isSettled(database: Database): Promise<boolean> {
     const { archived, watermarks, settled } = await archivedAndSettled(database)
-    const acknowledged = this.feeds.reduce((sum, { journal }) => sum + journal.totals().acknowledgements, 0)
+    const acknowledged = this.acknowledgements()
     this.say(
       `archived ${archived}, settled ${settled}, up to the watermarks ${watermarks}, acknowledged ${acknowledged}`,
     )
@@ -335,9 +349,9 @@ class Campaign {
 
   private async stopAll(): Promise<void> {
     const processes = [...this.processes.values()]
-    const graceful = await Promise.all(processes.map((one) => one.stop()))
+    const ended = await Promise.all(processes.map((one) => one.stop()))
     processes.forEach(({ name }, index) => {
-      if (graceful[index] !== true) throw new Error(`${name} did not stop gracefully`)
+      if (ended[index] !== 0) throw new Error(`${name} did not stop gracefully: ${ended[index]}`)
     })
     const ends = processes.flatMap(({ ownEnds }) => ownEnds)
     if (ends.length > 0) {

@@ -8,6 +8,8 @@ export interface CrashAction {
   readonly target: string
   /** Pause after the action before, ms. */
   readonly afterMs: number
+  /** Messages that the receiver acknowledges before it is hit, where it is the target. */
+  readonly afterMessages: number
   /** How long a broker stays down before it is started again, ms. */
   readonly downMs: number
 }
@@ -44,6 +46,7 @@ export function crashPlan(options: CrashPlanOptions): readonly CrashAction[] {
   return hits.map((hit) => ({
     ...hit,
     afterMs: random.integer(gapMs[0], gapMs[1]),
+    afterMessages: random.integer(1, 40),
     downMs: random.integer(200, 3000),
   }))
 }

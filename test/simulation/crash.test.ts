@@ -76,7 +76,7 @@ describe('crash campaign', () => {
       powerCuts: 3,
       brokerKills: 0,
       gapMs: [200, 2500],
-      deadlineMs: 180_000,
+      deadlineMs: 300_000,
     }
     const result = await crashCampaign(options)
     progress(JSON.stringify(result))

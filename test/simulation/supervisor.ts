@@ -82,21 +82,21 @@ export class SupervisedProcess {
     return this.isUp
   }
 
-  /** SIGTERM, and SIGKILL where that is not heard. Resolves with whether it ended by itself with exit code 0. */
-  async stop(): Promise<boolean> {
+  /** SIGTERM, and SIGKILL where that is not heard. Resolves with exit code or signal; 0 where it had ended before. */
+  async stop(): Promise<number | NodeJS.Signals> {
     this.stopping = true
     clearTimeout(this.timer)
     const { child } = this
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) {
       this.log.end()
-      return true
+      return 0
     }
     child.kill('SIGTERM')
     const late = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
     await this.ended
     clearTimeout(late)
     this.log.end()
-    return child.exitCode === 0
+    return child.exitCode ?? child.signalCode ?? 0
   }
 
   /** The last warnings and errors it logged. */
