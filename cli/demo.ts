@@ -87,7 +87,7 @@ async function demo(flags: DemoFlags, terminal: Terminal, signal: AbortSignal): 
         rate: flags.rate,
         ...(flags.keep === true && { keepRate }),
         started: ({ addresses }) => {
-          for (const { role, url } of addresses) say(`${texts.metrics(role, url)}\n`)
+          for (const { role, url } of addresses) say(`${texts.metrics(role === 'all' ? texts.total : role, url)}\n`)
           say('\n')
         },
         progress: (view) => screen.show(view),

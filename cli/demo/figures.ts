@@ -20,7 +20,7 @@ export interface SourceFigures {
 
 export interface DemoView {
   readonly elapsedMs: number
-  readonly phase: 'sending' | 'settling' | 'keeping'
+  readonly phase: 'starting' | 'sending' | 'settling' | 'keeping'
   readonly sources: readonly (SourceFigures & { readonly settledPerSecond: number })[]
 }
 

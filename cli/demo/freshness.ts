@@ -25,6 +25,11 @@ export class FreshnessSamples {
     samples.count++
   }
 
+  /** Forgets what was measured so far. */
+  reset(): void {
+    this.#byFeed.clear()
+  }
+
   /** Of one feed, or of all. */
   percentiles(feed?: string): Percentiles {
     const chosen = [...this.#byFeed]
@@ -37,29 +42,38 @@ export class FreshnessSamples {
   }
 }
 
-interface Histogram {
-  /** Upper bound in seconds to cumulative count. */
-  readonly buckets: Map<number, number>
+/** Upper bound in seconds to cumulative count. */
+type Buckets = ReadonlyMap<number, number>
+
+/**
+ * Reads `hutong_freshness_seconds` of a Prometheus page, the feeds named summed up, less what an earlier page of the same
+ * process had counted.
+ */
+export function freshnessOf(page: string, feeds: readonly string[], earlierPage = ''): Percentiles {
+  const earlier = bucketsOf(earlierPage, feeds)
+  const buckets = new Map(
+    [...bucketsOf(page, feeds)].map(([bound, count]) => [bound, count - (earlier.get(bound) ?? 0)]),
+  )
+  const count = buckets.get(Infinity) ?? 0
+  const at = (share: number): number | null => (count === 0 ? null : quantile(buckets, share * count))
+  return { p50: at(0.5), p95: at(0.95), p99: at(0.99), count }
 }
 
-/** Reads `hutong_freshness_seconds` of a Prometheus page; sums several feeds' histograms where `feeds` names several. */
-export function freshnessOf(page: string, feeds: readonly string[]): Percentiles {
-  const histogram: Histogram = { buckets: new Map() }
+function bucketsOf(page: string, feeds: readonly string[]): Buckets {
+  const buckets = new Map<number, number>()
   for (const match of page.matchAll(/^hutong_freshness_seconds_bucket\{([^}]*)\} (\d+)/gm)) {
     const [, labels = '', count = '0'] = match
     const feed = /feed="([^"]*)"/.exec(labels)?.[1]
     const bound = /le="([^"]*)"/.exec(labels)?.[1]
     if (feed === undefined || bound === undefined || !feeds.includes(feed)) continue
     const seconds = bound === '+Inf' ? Infinity : Number(bound)
-    histogram.buckets.set(seconds, (histogram.buckets.get(seconds) ?? 0) + Number(count))
+    buckets.set(seconds, (buckets.get(seconds) ?? 0) + Number(count))
   }
-  const count = histogram.buckets.get(Infinity) ?? 0
-  const at = (share: number): number | null => (count === 0 ? null : quantile(histogram, share * count))
-  return { p50: at(0.5), p95: at(0.95), p99: at(0.99), count }
+  return buckets
 }
 
 /** Within a bucket values are taken to lie evenly; beyond the last bound they are that bound. */
-function quantile({ buckets }: Histogram, rank: number): number {
+function quantile(buckets: Buckets, rank: number): number {
   let below = 0
   let lower = 0
   for (const [bound, cumulative] of [...buckets].sort(([a], [b]) => a - b)) {

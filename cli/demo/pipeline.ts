@@ -10,7 +10,7 @@ import type { Database } from '../../repository/database.js'
 import { roles, type Role } from '../config-schema.js'
 import { connectors } from '../connectors.js'
 import { openRepository } from '../repository-access.js'
-import { openRuntime } from '../runtime.js'
+import { ensureSchemas, openRuntime } from '../runtime.js'
 import { freshnessOf, FreshnessSamples, type Percentiles } from './freshness.js'
 import { configurationFrom, configurationText, freePort, type DemoSetting } from './setting.js'
 
@@ -20,8 +20,9 @@ export interface DemoPipeline {
   /** Metrics of each process. */
   readonly addresses: readonly { readonly role: string; readonly url: string }[]
   readonly configurationFile: string
-  /** Of these feeds together. */
+  /** Of these feeds together, since it was last reset. */
   freshness(feeds: readonly string[]): Promise<Percentiles>
+  resetFreshness(): Promise<void>
   /** Rejects when a part of it ends by itself. */
   readonly failed: Promise<never>
   stop(): Promise<void>
@@ -36,9 +37,11 @@ async function startHere(setting: DemoSetting, environment: Environment): Promis
   const port = await freePort()
   const text = configurationText(setting, environment, roles, port)
   const configurationFile = writeConfiguration(setting, 'demo', text)
+  const configuration = configurationFrom(text, environment)
+  await ensureSchemas(configuration)
   const samples = new FreshnessSamples()
   const runtime = await openRuntime({
-    configuration: configurationFrom(text, environment),
+    configuration,
     connectors,
     roles,
     logger: createLogger({ level: 'error', role: 'demo' }),
@@ -59,6 +62,7 @@ async function startHere(setting: DemoSetting, environment: Environment): Promis
     addresses: [{ role: 'all', url: `http://127.0.0.1:${port}/metrics` }],
     failed,
     freshness: (feeds) => Promise.resolve(samples.percentiles(feeds.length === 1 ? feeds[0] : undefined)),
+    resetFreshness: () => Promise.resolve(samples.reset()),
     async stop() {
       stop.abort()
       await running.catch(() => undefined).finally(() => runtime.close())
@@ -87,6 +91,7 @@ interface RoleProcess {
 
 async function startProcesses(setting: DemoSetting, environment: Environment): Promise<DemoPipeline> {
   const configuration = configurationFrom(configurationText(setting, environment, roles, 0), environment)
+  await ensureSchemas(configuration)
   // The migrations run once, before five processes ask for them at the same time.
   const database = await openRepository(configuration)
   const stopping = new AbortController()
@@ -101,12 +106,17 @@ async function startProcesses(setting: DemoSetting, environment: Environment): P
     const failed = endOf(Promise.race(processes.map(({ ended }) => ended)), stopping.signal)
     await Promise.race([failed, Promise.all(processes.map(untilReady))])
     const sink = processes.find(({ role }) => role === 'sink')
+    const sinkPage = (): Promise<string> => (sink === undefined ? Promise.resolve('') : pageOf(sink.port, '/metrics'))
+    let earlierPage = ''
     return {
       database,
       configurationFile: join(setting.dataDir, 'receive.yaml'),
       addresses: processes.map(({ role, port }) => ({ role, url: `http://127.0.0.1:${port}/metrics` })),
       failed,
-      freshness: async (feeds) => freshnessOf(sink === undefined ? '' : await pageOf(sink.port, '/metrics'), feeds),
+      freshness: async (feeds) => freshnessOf(await sinkPage(), feeds, earlierPage),
+      async resetFreshness() {
+        earlierPage = await sinkPage()
+      },
       stop,
     }
   } catch (error) {

@@ -53,6 +53,8 @@ export async function runDemo(
 /** Without any progress for this long what is in flight counts as lost. */
 const stalledMs = 30_000
 
+const warmUpMessages = 30
+
 class Demo {
   private readonly started = performance.now()
   private readonly since = systemClock.now()
@@ -75,7 +77,13 @@ class Demo {
 
   async run(signal: AbortSignal): Promise<DemoSummary> {
     const { messages, rate, keepRate } = this.options
-    await this.send(messages, rate, 'sending', signal)
+    // The first few messages wait for consumers to join and code to warm up; the freshness of the others is measured.
+    const warmUp = Math.min(messages, warmUpMessages)
+    await this.send(warmUp, rate, 'starting', signal)
+    if (warmUp < messages) {
+      await this.pipeline.resetFreshness()
+      await this.send(messages - warmUp, rate, 'sending', signal)
+    }
     let summary = await this.summary()
     this.options.finished(summary)
     if (keepRate === undefined || signal.aborted) return summary
@@ -85,7 +93,12 @@ class Demo {
     return summary
   }
 
-  private async send(messages: number, rate: number, phase: 'sending' | 'keeping', signal: AbortSignal): Promise<void> {
+  private async send(
+    messages: number,
+    rate: number,
+    phase: 'starting' | 'sending' | 'keeping',
+    signal: AbortSignal,
+  ): Promise<void> {
     const counts = shares(messages, this.simulators)
     const sending = Promise.all(
       this.simulators.map((simulator, index) =>
@@ -104,7 +117,7 @@ class Demo {
     let settled = -1
     let changedAt = performance.now()
     for (;;) {
-      const figures = await this.show('settling')
+      const figures = await this.show(phase === 'starting' ? phase : 'settling')
       if (figures.every(({ inFlight }) => inFlight === 0)) return
       const now = figures.reduce((sum, { journal, inFlight }) => sum + journal.acknowledgements - inFlight, 0)
       if (now !== settled) [settled, changedAt] = [now, performance.now()]

@@ -64,7 +64,7 @@ const zh: DemoTexts = {
   starting: '正在启动…',
   dataDir: (dir) => `数据目录：${dir}`,
   metrics: (role, url) => `指标（${role}）：${url}`,
-  phase: { sending: '发送中', settling: '等待落库', keeping: '持续运行（Ctrl-C 结束）' },
+  phase: { starting: '预热', sending: '发送中', settling: '等待落库', keeping: '持续运行（Ctrl-C 结束）' },
   columns: {
     source: '来源',
     sent: '已发送',
@@ -88,7 +88,7 @@ const zh: DemoTexts = {
   resent: (count) => `其中 ${count} 次是发送方丢失确认后的重发：同一消息两份都记账，第二份记为被取代（重复）。`,
   unanswered: (count) => `另有 ${count} 次发送未得到答复，可能已入账，也可能没有。`,
   refused: (count) => `另有 ${count} 次发送被拒收（未存储，未确认）。`,
-  freshness: (p50, p95, p99) => `从确认到落库：p50 ${p50}，p95 ${p95}，p99 ${p99}`,
+  freshness: (p50, p95, p99) => `从确认到落库（不计预热的头几条）：p50 ${p50}，p95 ${p95}，p99 ${p99}`,
   noFreshness: '没有消息落库，无时效数据。',
   causes: '死信主要原因：',
   noCauses: '没有死信。',
@@ -118,7 +118,12 @@ const en: DemoTexts = {
   starting: 'Starting…',
   dataDir: (dir) => `Data folder: ${dir}`,
   metrics: (role, url) => `Metrics (${role}): ${url}`,
-  phase: { sending: 'sending', settling: 'waiting for the rows', keeping: 'running on (Ctrl-C ends)' },
+  phase: {
+    starting: 'warming up',
+    sending: 'sending',
+    settling: 'waiting for the rows',
+    keeping: 'running on (Ctrl-C ends)',
+  },
   columns: {
     source: 'source',
     sent: 'sent',
@@ -143,7 +148,8 @@ const en: DemoTexts = {
     `${count} of them answer a message sent again after its acknowledgement was lost: both copies count, the second as superseded (duplicate).`,
   unanswered: (count) => `${count} more attempts were not answered: they may be in the ledger or not.`,
   refused: (count) => `${count} more attempts were refused (not stored, not acknowledged).`,
-  freshness: (p50, p95, p99) => `From the ACK to the row: p50 ${p50}, p95 ${p95}, p99 ${p99}`,
+  freshness: (p50, p95, p99) =>
+    `From the ACK to the row (without the first few, which warm up): p50 ${p50}, p95 ${p95}, p99 ${p99}`,
   noFreshness: 'Nothing was stored, so there is no freshness.',
   causes: 'Top causes of dead letters:',
   noCauses: 'No dead letters.',

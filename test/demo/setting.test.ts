@@ -106,6 +106,8 @@ describe('freshness', () => {
     ].join('\n')
     expect(freshnessOf(page, ['a'])).toEqual({ p50: 100, p95: expect.closeTo(926.5, 0), p99: 1000, count: 100 })
     expect(freshnessOf(page, ['a', 'b']).p50).toBe(1000)
+    expect(freshnessOf(page, ['a', 'b'], page.replaceAll(/feed="b".*/g, 'feed="c"} 0')).p50).toBe(1000)
+    expect(freshnessOf(page, ['a'], page).count).toBe(0)
     expect(freshnessOf(page, ['c'])).toEqual({ p50: null, p95: null, p99: null, count: 0 })
   })
 })
