@@ -95,62 +95,66 @@ async function writeUntilCut(store: SegmentStore, run: Run, random: () => number
 describe('power cuts', () => {
   const rounds = 60
   const livesPerRound = 5
-  test(`${rounds * livesPerRound} cuts: nothing acknowledged is lost, no number is given twice, nothing is invented`, async () => {
-    for (let round = 0; round < rounds; round++) {
-      const seed = seedOfRun + round
-      const random = seeded(seed)
-      const disk = new FaultyFileSystem(random)
-      const streams = ['a', 'b', 'c'].slice(0, 1 + Math.floor(random() * 3))
-      const run: Run = {
-        acknowledged: new Map(streams.map((name) => [name, []])),
-        offered: new Map(streams.map((name) => [name, []])),
-      }
-      try {
-        for (let life = 0; life < livesPerRound; life++) {
-          disk.shortWrites = random() < 0.3
-          disk.failSync = random() < 0.3 ? () => random() < 0.05 : () => false
-          disk.cutAtOperation = disk.operations + 5 + Math.floor(random() ** 2 * 400)
-          try {
-            const store = await open(disk)
-            expect(store.lostAtEnd, 'a power cut is not damage').toBe(0)
-            await writeUntilCut(store, run, random, life)
-          } catch (error) {
-            if (!(error instanceof PowerCut)) throw error
-          }
-          disk.cut()
-          await new Promise((resolve) => setTimeout(resolve, 1))
-          disk.restart()
-          disk.failSync = () => false
-          const store = await open(disk)
-          expect(store.lostAtEnd).toBe(0)
-          for (const stream of streams) {
-            const found = await payloads(store, stream)
-            const acknowledged = run.acknowledged.get(stream) as string[]
-            const offered = new Set(run.offered.get(stream))
-            for (const [number, text] of acknowledged.entries()) {
-              if (text === undefined) continue
-              const where = `${stream} ${number} of ${found.length}, life ${life}`
-              expect(found[number]?.slice(0, 20), where).toBe(text.slice(0, 20))
-              expect(found[number] === text, `${where} is altered`).toBe(true)
-            }
-            expect(new Set(found).size, 'no record is there twice').toBe(found.length)
-            for (const text of found)
-              expect(text !== null && offered.has(text), 'a record that nobody wrote').toBe(true)
-            found.forEach((text, number) => (acknowledged[number] = text as string))
-            const cell = store.cells.get(`cell-${stream}`)
-            if (cell !== undefined) expect(Number(cell.toString())).toBeLessThan(found.length)
-          }
-          if (random() < 0.5) await store.close()
-          else {
-            disk.cut()
-            disk.restart()
-          }
+  test(
+    `${rounds * livesPerRound} cuts: nothing acknowledged is lost, no number is given twice, nothing is invented`,
+    { timeout: 300_000 },
+    async () => {
+      for (let round = 0; round < rounds; round++) {
+        const seed = seedOfRun + round
+        const random = seeded(seed)
+        const disk = new FaultyFileSystem(random)
+        const streams = ['a', 'b', 'c'].slice(0, 1 + Math.floor(random() * 3))
+        const run: Run = {
+          acknowledged: new Map(streams.map((name) => [name, []])),
+          offered: new Map(streams.map((name) => [name, []])),
         }
-      } catch (error) {
-        throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error })
+        try {
+          for (let life = 0; life < livesPerRound; life++) {
+            disk.shortWrites = random() < 0.3
+            disk.failSync = random() < 0.3 ? () => random() < 0.05 : () => false
+            disk.cutAtOperation = disk.operations + 5 + Math.floor(random() ** 2 * 400)
+            try {
+              const store = await open(disk)
+              expect(store.lostAtEnd, 'a power cut is not damage').toBe(0)
+              await writeUntilCut(store, run, random, life)
+            } catch (error) {
+              if (!(error instanceof PowerCut)) throw error
+            }
+            disk.cut()
+            await new Promise((resolve) => setTimeout(resolve, 1))
+            disk.restart()
+            disk.failSync = () => false
+            const store = await open(disk)
+            expect(store.lostAtEnd).toBe(0)
+            for (const stream of streams) {
+              const found = await payloads(store, stream)
+              const acknowledged = run.acknowledged.get(stream) as string[]
+              const offered = new Set(run.offered.get(stream))
+              for (const [number, text] of acknowledged.entries()) {
+                if (text === undefined) continue
+                const where = `${stream} ${number} of ${found.length}, life ${life}`
+                expect(found[number]?.slice(0, 20), where).toBe(text.slice(0, 20))
+                expect(found[number] === text, `${where} is altered`).toBe(true)
+              }
+              expect(new Set(found).size, 'no record is there twice').toBe(found.length)
+              for (const text of found)
+                expect(text !== null && offered.has(text), 'a record that nobody wrote').toBe(true)
+              found.forEach((text, number) => (acknowledged[number] = text as string))
+              const cell = store.cells.get(`cell-${stream}`)
+              if (cell !== undefined) expect(Number(cell.toString())).toBeLessThan(found.length)
+            }
+            if (random() < 0.5) await store.close()
+            else {
+              disk.cut()
+              disk.restart()
+            }
+          }
+        } catch (error) {
+          throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error })
+        }
       }
-    }
-  })
+    },
+  )
 })
 
 describe('damage', () => {

@@ -383,85 +383,89 @@ describe('a full disk', () => {
 
 describe('power cuts', () => {
   const cuts = 100
-  test(`${cuts} of them: acknowledged messages are there under their numbers, and are forwarded at least once`, async () => {
-    for (let round = 0; round < cuts / 5; round++) {
-      const seed = seedOfRun + round
-      const random = seeded(seed)
-      const disk = new FaultyFileSystem(random)
-      const clock = new SetClock()
-      const acknowledged = new Map<string, string>()
-      const delivered = new Set<string>()
-      const key = ({ feed, epoch, seq }: LedgerPosition): string => `${feed}/${epoch}/${seq}`
-      try {
-        for (let life = 0; life < 5; life++) {
-          clock.at += 1_000
-          disk.cutAtOperation = disk.operations + 20 + Math.floor(random() * 300)
-          const options = { dir: '/spool', fileSystem: disk, clock, segmentBytes: 20_000 }
-          try {
-            const spool = await opened(options)
-            const writer = async (feed: string): Promise<void> => {
-              for (let at = 0; ; at++) {
-                const text = `${feed}.${life}.${at}${'.'.repeat(Math.floor(random() ** 3 * 9_000))}`
-                try {
-                  const position = await accept(spool, feed, text)
-                  expect(acknowledged.has(key(position)), `${key(position)} was given twice`).toBe(false)
-                  acknowledged.set(key(position), text)
-                } catch (error) {
-                  if (error instanceof RetryableError) return
-                  throw error
+  test(
+    `${cuts} of them: acknowledged messages are there under their numbers, and are forwarded at least once`,
+    { timeout: 300_000 },
+    async () => {
+      for (let round = 0; round < cuts / 5; round++) {
+        const seed = seedOfRun + round
+        const random = seeded(seed)
+        const disk = new FaultyFileSystem(random)
+        const clock = new SetClock()
+        const acknowledged = new Map<string, string>()
+        const delivered = new Set<string>()
+        const key = ({ feed, epoch, seq }: LedgerPosition): string => `${feed}/${epoch}/${seq}`
+        try {
+          for (let life = 0; life < 5; life++) {
+            clock.at += 1_000
+            disk.cutAtOperation = disk.operations + 20 + Math.floor(random() * 300)
+            const options = { dir: '/spool', fileSystem: disk, clock, segmentBytes: 20_000 }
+            try {
+              const spool = await opened(options)
+              const writer = async (feed: string): Promise<void> => {
+                for (let at = 0; ; at++) {
+                  const text = `${feed}.${life}.${at}${'.'.repeat(Math.floor(random() ** 3 * 9_000))}`
+                  try {
+                    const position = await accept(spool, feed, text)
+                    expect(acknowledged.has(key(position)), `${key(position)} was given twice`).toBe(false)
+                    acknowledged.set(key(position), text)
+                  } catch (error) {
+                    if (error instanceof RetryableError) return
+                    throw error
+                  }
                 }
               }
+              const stop = new AbortController()
+              const forwarder = async (): Promise<void> => {
+                for await (const batch of spool.unforwarded(stop.signal, { recordsMax: 5 })) {
+                  for (const message of batch.messages) delivered.add(key(message))
+                  await batch.forwarded()
+                }
+              }
+              const forwarding = forwarder().catch((error: unknown) => {
+                if (!(error instanceof RetryableError) && !(error instanceof PowerCut)) throw error
+              })
+              await Promise.all([writer('a'), writer('b')])
+              stop.abort()
+              await forwarding
+            } catch (error) {
+              if (!(error instanceof PowerCut) && !((error as Error).cause instanceof PowerCut)) throw error
             }
-            const stop = new AbortController()
-            const forwarder = async (): Promise<void> => {
-              for await (const batch of spool.unforwarded(stop.signal, { recordsMax: 5 })) {
-                for (const message of batch.messages) delivered.add(key(message))
-                await batch.forwarded()
+            disk.cut()
+            await new Promise((resolve) => setTimeout(resolve, 1))
+            disk.restart()
+            const spool = await opened(options)
+            const found = new Map<string, string>()
+            for (const { feed, epoch, seq: last } of spool.watermarks()) {
+              for (let seq = 1; seq <= last; seq++) {
+                const message = await spool.read({ feed, epoch, seq })
+                expect(message, `${feed}/${epoch}/${seq} of ${last}`).toBeDefined()
+                found.set(`${feed}/${epoch}/${seq}`, message?.content.toString() ?? '')
               }
             }
-            const forwarding = forwarder().catch((error: unknown) => {
-              if (!(error instanceof RetryableError) && !(error instanceof PowerCut)) throw error
-            })
-            await Promise.all([writer('a'), writer('b')])
-            stop.abort()
-            await forwarding
-          } catch (error) {
-            if (!(error instanceof PowerCut) && !((error as Error).cause instanceof PowerCut)) throw error
+            for (const [position, text] of acknowledged)
+              expect(found.get(position) === text, `${position} is lost`).toBe(true)
+            for (const [position, text] of found) acknowledged.set(position, text)
+            expect(await problems(spool)).toEqual([])
+            const left = await drain(spool, false)
+            const leftover = new Set(left.messages.map(key))
+            for (const position of acknowledged.keys())
+              expect(delivered.has(position) || leftover.has(position), `${position} is never forwarded`).toBe(true)
+            await spool.close()
           }
-          disk.cut()
-          await new Promise((resolve) => setTimeout(resolve, 1))
-          disk.restart()
-          const spool = await opened(options)
-          const found = new Map<string, string>()
-          for (const { feed, epoch, seq: last } of spool.watermarks()) {
-            for (let seq = 1; seq <= last; seq++) {
-              const message = await spool.read({ feed, epoch, seq })
-              expect(message, `${feed}/${epoch}/${seq} of ${last}`).toBeDefined()
-              found.set(`${feed}/${epoch}/${seq}`, message?.content.toString() ?? '')
-            }
-          }
-          for (const [position, text] of acknowledged)
-            expect(found.get(position) === text, `${position} is lost`).toBe(true)
-          for (const [position, text] of found) acknowledged.set(position, text)
-          expect(await problems(spool)).toEqual([])
-          const left = await drain(spool, false)
-          const leftover = new Set(left.messages.map(key))
-          for (const position of acknowledged.keys())
-            expect(delivered.has(position) || leftover.has(position), `${position} is never forwarded`).toBe(true)
-          await spool.close()
+        } catch (error) {
+          throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error })
         }
-      } catch (error) {
-        throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error })
       }
-    }
-  })
+    },
+  )
 })
 
 describe('kill -9', () => {
   const rounds = 6
   test(
     `of a writing process, ${rounds} times: everything it acknowledged is there, and its lock is taken over`,
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async () => {
       const dir = await folder()
       const random = seeded(seedOfRun)

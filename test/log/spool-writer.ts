@@ -22,7 +22,9 @@ const writer = async (feed: string): Promise<never> => {
 }
 const forwarder = async (): Promise<void> => {
   for await (const batch of spool.unforwarded(new AbortController().signal, { recordsMax: 50 })) {
-    for (const { feed, epoch, seq } of batch.messages) process.stdout.write(`forwarded ${feed} ${epoch} ${seq}\n`)
+    const lines = batch.messages.map(({ feed, epoch, seq }) => `forwarded ${feed} ${epoch} ${seq}\n`)
+    // Handed over to the pipe before the cursor moves: a full pipe would keep them in this process, which is killed.
+    await new Promise((resolve) => process.stdout.write(lines.join(''), resolve))
     await batch.forwarded()
   }
 }
