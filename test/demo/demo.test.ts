@@ -56,7 +56,7 @@ function expectBalanced(summary: DemoSummary, messages: number, seed: number): v
 }
 
 describe('the demonstration', () => {
-  test('on embedded stores adds up to the message', async () => {
+  test('on embedded stores adds up to the message', { timeout: 180_000 }, async () => {
     const { summary, summaries, views, metrics, setting, seed } = await demonstrate(readEnvironment({}), 300)
     expectBalanced(summary, 300, seed)
     expect(summaries).toEqual([summary])
@@ -66,7 +66,7 @@ describe('the demonstration', () => {
     expect((await readdir(outbox)).filter((name) => name.endsWith('.hl7') || name.endsWith('.tmp'))).toEqual([])
   })
 
-  test('stopped early, accounts for what had been sent', async () => {
+  test('stopped early, accounts for what had been sent', { timeout: 180_000 }, async () => {
     const stop = new AbortController()
     setTimeout(() => stop.abort(), 1500)
     const { summary, seed } = await demonstrate(readEnvironment({}), 1_000_000, stop.signal)
