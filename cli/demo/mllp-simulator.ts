@@ -14,8 +14,8 @@ export interface MllpSimulatorOptions {
   readonly connections?: number
   /** Messages sent on a connection before the first of them is answered (default 1: a real LIS waits). */
   readonly inFlight?: number
-  /** Messages a second over all connections; as fast as answers come where unset. */
-  readonly rate?: number
+  /** Messages a second over all connections, fixed or asked for each time; as fast as answers come where unset. */
+  readonly rate?: number | (() => number)
   /** Without an answer for this long the connection is closed and the message sent again (default 10 s). */
   readonly ackTimeoutMs?: number
   /** Pause before a connection is opened again, doubled at each failure up to 2 s (default 50 ms). */
