@@ -33,6 +33,7 @@ import { openCodec, type EventCodec } from '../schemas/codec.js'
 import { registerSchemas } from '../schemas/compatibility.js'
 import type { Configuration, Connectors } from './config.js'
 import type { Role } from './config-schema.js'
+import { lateLink, type LateLink, type Link } from './late-link.js'
 import { openRepository } from './repository-access.js'
 
 export interface RuntimeOptions {
@@ -96,16 +97,18 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     return value
   }
   try {
-    const log = await opened(openLog(configuration, dataDir, logger))
-    const codec = await openCodecOf(configuration)
-    // One process has nobody to share partitions with: one is the fullest batch.
-    await log.ensureTopics(allTopics, configuration.kafka === undefined ? 1 : (configuration.kafka.partitions ?? 3))
+    const open = (): Promise<Link> => openLink(configuration, dataDir, logger)
+    // What only receives needs the line to the province for nothing but forwarding.
+    const isEdge = configuration.kafka !== undefined && roles.every((role) => role === 'receive')
+    const late = isEdge ? lateLink(open, logger) : undefined
+    const { log, codec } = late ?? (await open())
+    closing.unshift(() => log.close())
     const spool = has('receive') ? await opened(openSpoolOf(options, dataDir, writeCipher, ciphers)) : undefined
     const database = has('sink') || has('archive') ? await opened(openRepository(configuration)) : undefined
     const parts = { log, codec, metrics, logger, stores, spool, database }
     return {
       ...withoutUndefined(parts),
-      run: (signal) => runRoles(parts, options, signal),
+      run: (signal) => runRoles(parts, options, signal, late),
       async close() {
         for (const close of closing) await close()
       },
@@ -116,18 +119,37 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
+async function openLink(configuration: Configuration, dataDir: string, logger: Logger): Promise<Link> {
+  const log = await openLog(configuration, dataDir, logger)
+  try {
+    const codec = await openCodecOf(configuration)
+    // One process has nobody to share partitions with: one is the fullest batch.
+    await log.ensureTopics(allTopics, configuration.kafka === undefined ? 1 : (configuration.kafka.partitions ?? 3))
+    return { log, codec }
+  } catch (error) {
+    await log.close().catch(() => undefined)
+    throw error
+  }
+}
+
 type Parts = Omit<Runtime, 'run' | 'close' | 'spool' | 'database'> & {
   readonly spool: Spool | undefined
   readonly database: Database | undefined
 }
 
-async function runRoles(parts: Parts, options: RuntimeOptions, signal: AbortSignal): Promise<void> {
+async function runRoles(
+  parts: Parts,
+  options: RuntimeOptions,
+  signal: AbortSignal,
+  late: LateLink | undefined,
+): Promise<void> {
   const stop = new AbortController()
   const until = AbortSignal.any([signal, stop.signal])
   const stages = stagesOf(parts, options)
   const receivers = openReceivers(options, parts.logger, until)
   const status = await startStatus(parts, options, stages, receivers)
   const work = [
+    ...(late === undefined ? [] : [late.connect(until)]),
     ...stages.map((stage) => runStage(stage, parts, until)),
     ...(parts.spool === undefined ? [] : receiveRole(parts, parts.spool, receivers, options, until)),
   ]
@@ -238,6 +260,7 @@ function receiveRole(
     identity,
     logger,
     now,
+    damaged: (name: string) => metrics.spoolDamaged.inc({ feed: name }),
     ...(lane !== undefined && { lane }),
   }
   return [
@@ -347,7 +370,10 @@ export function kafkaOptionsOf(configuration: Configuration): KafkaLogOptions | 
 
 function openLog(configuration: Configuration, dataDir: string, logger: Logger): Promise<EventLog> {
   const options = kafkaOptionsOf(configuration)
-  if (options === undefined) return openEmbeddedLog({ dir: join(dataDir, 'log') })
+  if (options === undefined) {
+    const retention = { maxAgeMs: 7 * 86_400_000, maxBytes: 20 * 1024 ** 3 }
+    return openEmbeddedLog({ dir: join(dataDir, 'log'), retention })
+  }
   return openKafkaLog({ ...options, logger })
 }
 

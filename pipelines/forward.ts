@@ -1,4 +1,5 @@
 import { RetryableError } from '../core/errors.js'
+import type { LedgerPosition } from '../core/ids.js'
 import type { Logger } from '../core/telemetry.js'
 import type { EventLog, LogRecord } from '../log/event-log.js'
 import type { Spool, SpooledMessage } from '../log/spool.js'
@@ -22,6 +23,8 @@ export interface ForwardOptions {
   readonly environment: string
   readonly identity: (feed: string) => FeedIdentity
   readonly logger: Logger
+  /** Told of each spooled message whose bytes are damaged on disk. */
+  readonly damaged?: (feed: string) => void
   /** A message older than this when it is forwarded takes the bulk lane, so that a drain delays nobody (default 10 min). */
   readonly bulkAfterMs?: number
   /** All messages take this lane (backfill). */
@@ -38,6 +41,11 @@ export async function forward(options: ForwardOptions, signal: AbortSignal): Pro
   const heartbeat = repeatWatermarks(options, published, AbortSignal.any([signal, stopWatermarks.signal]))
   try {
     for await (const batch of options.spool.unforwarded(signal, { recordsMax: 1000, bytesMax: 4 * 1024 * 1024 })) {
+      for (const { feed, epoch, seq } of batch.damaged ?? []) {
+        // Never forwarded and never settled: reconcile names it until the sender sends it again.
+        options.logger.error({ feed, epoch, seq }, 'a spooled message is damaged on disk; ask the sender for it again')
+        options.damaged?.(feed)
+      }
       const sent = await untilSent(options, signal, async () => {
         const byTopic = new Map<string, LogRecord[]>()
         for (const message of batch.messages) {
@@ -98,30 +106,31 @@ async function repeatWatermarks(
 ): Promise<void> {
   while (!signal.aborted) {
     await pause(options.watermarkIntervalMs ?? 1000, signal)
-    const records: LogRecord[] = []
-    const news: [string, string][] = []
-    for (const { feed, epoch, seq } of options.spool.watermarks()) {
-      const mark = `${epoch}.${seq}`
-      if (published.get(`${feed}\0${epoch}`) === mark) continue
-      news.push([`${feed}\0${epoch}`, mark])
-      const value: RawMessage = {
-        ...header({ feed, epoch, seq, receivedAt: options.now() }, options, 'watermark', 'live'),
-        content: null,
-        contentRef: null,
-        contentSize: 0,
-        compression: 'none',
-        keyId: null,
-      }
-      records.push({ key: feed, value: options.codec.encode('raw', value) })
-    }
-    if (records.length === 0) continue
+    const news = options.spool
+      .watermarks()
+      .map(({ feed, epoch, seq }) => ({ feed, epoch, seq, place: `${feed}\0${epoch}`, mark: `${epoch}.${seq}` }))
+      .filter(({ place, mark }) => published.get(place) !== mark)
+    if (news.length === 0) continue
     try {
+      const records = news.map((watermark) => watermarkRecord(watermark, options))
       await options.log.append(rawTopic('live'), records)
-      for (const [key, mark] of news) published.set(key, mark)
+      for (const { place, mark } of news) published.set(place, mark)
     } catch (error) {
       if (!(error instanceof RetryableError)) throw error
     }
   }
+}
+
+function watermarkRecord({ feed, epoch, seq }: LedgerPosition, options: ForwardOptions): LogRecord {
+  const value: RawMessage = {
+    ...header({ feed, epoch, seq, receivedAt: options.now() }, options, 'watermark', 'live'),
+    content: null,
+    contentRef: null,
+    contentSize: 0,
+    compression: 'none',
+    keyId: null,
+  }
+  return { key: feed, value: options.codec.encode('raw', value) }
 }
 
 async function untilSent(options: ForwardOptions, signal: AbortSignal, send: () => Promise<void>): Promise<boolean> {
