@@ -2,9 +2,9 @@ import type { Command } from 'commander'
 import { systemClock } from '../core/clock.js'
 import { UsageError } from '../core/errors.js'
 import { openSpool } from '../log/spool-store.js'
-import { join } from 'node:path'
 import { reconcile, type Discrepancy, type Reconciliation } from '../repository/reconcile.js'
-import { onRepository, withPlace, type PlaceFlags } from './repository-access.js'
+import type { Configuration } from './config.js'
+import { configurationOf, onRepository, withPlace, type PlaceFlags } from './repository-access.js'
 import { exitCodes, table, type Terminal } from './terminal.js'
 
 interface Flags extends PlaceFlags {
@@ -40,7 +40,8 @@ export function reconcileCommand(program: Command, terminal: Terminal): void {
           ...(flags.day !== undefined && { day: flags.day }),
         }),
       )
-      const damaged = flags.spool === undefined ? [] : await verifySpool(flags.spool)
+      const damaged =
+        flags.spool === undefined ? [] : await verifySpool(flags.spool, await configurationOf(flags, terminal))
       const balanced = result.balanced && damaged.length === 0
       if (flags.json === true) terminal.out(`${JSON.stringify({ ...result, balanced, spool: damaged })}\n`)
       else terminal.out(describe(result, damaged))
@@ -55,10 +56,13 @@ interface SpoolFault {
   readonly problem: string
 }
 
-async function verifySpool(dir: string): Promise<readonly SpoolFault[]> {
+async function verifySpool(
+  dir: string,
+  { environment }: Pick<Configuration, 'environment'>,
+): Promise<readonly SpoolFault[]> {
   const spool = await openSpool({
-    dir: join(dir),
-    environment: 'test',
+    dir,
+    environment,
     clock: systemClock,
     retention: { maxAgeMs: Number.MAX_SAFE_INTEGER, maxBytes: Number.MAX_SAFE_INTEGER },
     diskReserveBytes: 0,
