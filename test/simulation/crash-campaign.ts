@@ -254,7 +254,7 @@ class Campaign {
   /** The receiver is hit under way, not before anybody has found it again; or after a while, where nobody does. */
   private async untilAcknowledged(more: number): Promise<void> {
     const goal = this.acknowledgements() + more
-    const latest = performance.now() + 15_000
+    const latest = performance.now() + 60_000
     while (this.acknowledgements() < goal && performance.now() < latest) await pause(5, this.deadline.signal)
   }
 

@@ -46,7 +46,7 @@ export function crashPlan(options: CrashPlanOptions): readonly CrashAction[] {
   return hits.map((hit) => ({
     ...hit,
     afterMs: random.integer(gapMs[0], gapMs[1]),
-    afterMessages: random.integer(1, 40),
+    afterMessages: random.integer(1, 200),
     downMs: random.integer(200, 3000),
   }))
 }

@@ -54,7 +54,7 @@ describe('crash campaign', () => {
         kills: number('HUTONG_CRASH_KILLS', 52),
         powerCuts: number('HUTONG_CRASH_POWER_CUTS', 12),
         brokerKills: number('HUTONG_CRASH_BROKER_KILLS', 3),
-        gapMs: [200, 4000],
+        gapMs: [200, 3000],
         deadlineMs: 600_000,
       }
       const result = await crashCampaign(options)
