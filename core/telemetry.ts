@@ -34,6 +34,7 @@ export class Metrics {
     'domain',
     'disposition',
   ])
+  readonly spoolDamaged = this.counter('hutong_spool_damaged_total', 'Spooled messages found damaged on disk', ['feed'])
   readonly spoolDepth = this.gauge('hutong_spool_depth_messages', 'Accepted and not yet forwarded', [])
   readonly spoolDepthBytes = this.gauge('hutong_spool_depth_bytes', 'Accepted and not yet forwarded, bytes', [])
   readonly spoolDisk = this.gauge('hutong_spool_disk_bytes', 'Size of the spool on disk', [])

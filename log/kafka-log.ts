@@ -83,6 +83,9 @@ const fetchBytesMax = 16 * 1024 * 1024
 const fetchBytesMaxPerPartition = 2 * 1024 * 1024
 /** A paused partition is fetched again after this at the latest; an empty one answers as soon as a record is there. */
 const fetchWaitMs = 200
+/** After a fetch that brought less than this, the next one waits half a batch's linger: requests cost more than records. */
+const fetchBytesFew = 512 * 1024
+const fetchPauseMsMax = 100
 /** All that one loop may hold unread, over its partitions. */
 const waitingBytesMax = 32 * 1024 * 1024
 const leaveTimeoutMs = 10_000
@@ -422,6 +425,8 @@ class Consumption implements AsyncIterableIterator<Batch> {
   private readonly finished: Promise<void>
   private finish: () => void = () => undefined
   private failure: { readonly error: unknown } | undefined
+  private readonly fetchPauseMs: number
+  private fetchNextAt = 0
   private consumer: Consumer | undefined
   private placed: Promise<void> = Promise.resolve()
   private commitOffsets: EachBatchPayload['commitOffsetsIfNecessary'] | undefined
@@ -435,6 +440,7 @@ class Consumption implements AsyncIterableIterator<Batch> {
     this.topicOf = new Map(topics.map((topic) => [ports.full(topic), topic]))
     this.finished = new Promise((resolve) => (this.finish = resolve))
     const { recordsMax = 1000, bytesMax = 8 * 1024 * 1024, lingerMs = 20 } = options
+    this.fetchPauseMs = Math.min(fetchPauseMsMax, lingerMs / 2)
     const each = ({ topic, partition }: Partition): { topic: string; partitions: number[] }[] => [
       { topic: ports.full(topic), partitions: [partition] },
     ]
@@ -600,7 +606,7 @@ class Consumption implements AsyncIterableIterator<Batch> {
     // the offset this fetch asked for is on the object, though not in its type
     const from = BigInt((batch as unknown as { readonly fetchedOffset: string }).fetchedOffset)
     const records = batch.messages.map((message) => stored(topic, batch.partition, message))
-    if (this.intake.offer(place, from, records, BigInt(batch.lastOffset()) + 1n)) return
+    if (this.intake.offer(place, from, records, BigInt(batch.lastOffset()) + 1n)) return this.pace(records)
     const position = this.intake.positionOf(place)
     if (position === undefined) return // taken away meanwhile
     const bounds = (await this.ports.bounds(topic)).find(({ partition }) => partition === place.partition)
@@ -613,6 +619,16 @@ class Consumption implements AsyncIterableIterator<Batch> {
       this.intake.skipTo({ ...place, offset })
     }
     consumer.seek({ topic: batch.topic, partition: batch.partition, offset: String(offset) })
+  }
+
+  /** Holds the client's next fetch back for a moment where this one brought little; the partitions of a fetch wait together. */
+  private pace(records: readonly StoredRecord[]): Promise<void> {
+    let bytes = 0
+    for (const { value } of records) bytes += value.length
+    if (bytes >= fetchBytesFew) return Promise.resolve()
+    const now = performance.now()
+    if (now >= this.fetchNextAt) this.fetchNextAt = now + this.fetchPauseMs
+    return pause(this.fetchNextAt - now, this.stop.signal)
   }
 
   private async commit({ topic, partition, offset }: Position): Promise<void> {

@@ -18,6 +18,8 @@ export function archiveStage(lane: Lane, options: ArchiveOptions): Stage {
     name: 'archive',
     lane,
     topics: [rawTopic(lane)],
+    // Nobody waits for the archive: few large transactions leave the machine to those who are waited for.
+    consume: { recordsMax: 2000, lingerMs: 500 },
     async handle(batch) {
       const messages: RawMessage[] = []
       for (const record of batch.records) {

@@ -42,7 +42,7 @@ export function sinkStage(lane: Lane, options: SinkOptions): Stage {
     lane,
     topics: lane === 'live' ? [...topics, deadLetterTopic] : topics,
     concurrency: options.concurrency,
-    consume: { recordsMax: 500, lingerMs: 20 },
+    consume: { recordsMax: 500, lingerMs: 50 },
     async handle(batch) {
       const events: SinkEvent[] = []
       const letters: DeadLetter[] = []
