@@ -4,15 +4,16 @@
 // 0x1C with a fixed block (the ceiling of this machine and client). The disk's fdatasync time stands beside.
 //   npx vite-node bench/mllp.ts [seconds per cell] [rounds] [folder for the spool]
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync, fdatasyncSync, mkdtempSync, openSync, closeSync, rmSync, writeSync } from 'node:fs'
+import { fdatasyncSync, mkdtempSync, openSync, closeSync, rmSync, writeSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Delivery } from '../connectors/connector.js'
 import { receiveMllp } from '../connectors/hl7v2-mllp/receiver.js'
+import { systemClock } from '../core/clock.js'
 import { RefusedError, RetryableError } from '../core/errors.js'
-import type { Spool } from '../log/spool.js'
+import { openSpool } from '../log/spool-store.js'
 import { bloodCountText } from './blood-count.js'
 
 const root = join(fileURLToPath(import.meta.url), '..', '..')
@@ -29,14 +30,11 @@ async function compare(seconds: number, rounds: number, parent: string): Promise
   const folder = mkdtempSync(join(parent, 'hutong-bench-mllp-'))
   try {
     console.log(`fdatasync of 4 KB: ${fdatasyncMs(folder).toFixed(2)} ms (median of 200)`)
-    const spoolBuilt = existsSync(join(root, 'log/spool-store.ts'))
-    if (!spoolBuilt) console.log('log/spool-store.ts is not there: without the durable server')
     console.log('ACKs/s: min / median / max        client round trip p50 / p99, ms      server CPU, µs an ACK')
     for (const connections of connectionCounts) {
       const cells = new Map<Kind, Result[]>()
       for (let round = 0; round < rounds; round++) {
         for (const kind of kinds) {
-          if (kind === 'spool' && !spoolBuilt) continue
           const result = await cell(kind, connections, seconds, join(folder, `${kind}-${connections}-${round}`))
           cells.set(kind, [...(cells.get(kind) ?? []), result])
         }
@@ -146,9 +144,13 @@ async function serve(kind: Kind, folder: string): Promise<void> {
 }
 
 async function intoSpool(folder: string): Promise<(delivery: Delivery) => Promise<void>> {
-  const path = join(root, 'log/spool-store.ts')
-  const { openSpool } = (await import(path)) as { openSpool(options: object): Promise<Spool> }
-  const spool = await openSpool({ folder })
+  const spool = await openSpool({
+    dir: folder,
+    environment: 'bench',
+    clock: systemClock,
+    retention: { maxBytes: 1e12, maxAgeMs: 1e12 },
+    diskReserveBytes: 0,
+  })
   return async (delivery) => {
     try {
       await spool.accept({ feed: 'bench', ...delivery.message })

@@ -207,7 +207,7 @@ async function measure(benchmark: Benchmark): Promise<Row[] | undefined> {
 
 /** Lines that end in three figures: `name  min / median / max …`, with or without the strokes, `k` for a thousand. */
 function rowsIn(text: string): Row[] {
-  const figure = String.raw`([\d.]+)( k)?`
+  const figure = String.raw`(\d[\d.,]*)( k)?`
   const between = String.raw`(?: \/)? +`
   const line = new RegExp(
     String.raw`^ *(\S.*?):? +(?:reports\/s min\/median\/max +)?${figure}${between}${figure}${between}${figure}(?: |,|$)`,
@@ -215,7 +215,8 @@ function rowsIn(text: string): Row[] {
   return text.split('\n').flatMap((one): Row[] => {
     const found = line.exec(one)
     if (found === null) return []
-    const value = (at: number): number => Number(found[at]) * (found[at + 1] === undefined ? 1 : 1000)
+    const value = (at: number): number =>
+      Number(found[at]!.replaceAll(',', '')) * (found[at + 1] === undefined ? 1 : 1000)
     return [{ name: found[1]!.trim(), min: value(2), median: value(4), max: value(6) }]
   })
 }
@@ -240,11 +241,13 @@ function wholePathRows({ saturation, freshness, anonymousMegabytes }: WholePathR
   ]
 }
 
+function shown(figure: number): string {
+  return figure >= 100 ? figure.toFixed(0) : figure.toFixed(2)
+}
+
 function compare(row: Row, rows: readonly Row[], benchmark: Benchmark): Row & { peer?: string; ratio?: number } {
   const peer = rows.find(({ name }) => name === benchmark.peerOf?.(row.name))
   if (peer === undefined || peer === row) return row
   const ratio = benchmark.lowerIsBetter === true ? peer.median / row.median : row.median / peer.median
   return { ...row, peer: peer.name, ratio }
 }
-
-const shown = (figure: number): string => (figure >= 100 ? figure.toFixed(0) : figure.toFixed(2))

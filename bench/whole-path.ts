@@ -118,7 +118,7 @@ async function bench(place: Place): Promise<Report> {
     run.mode = rate / 2
     await run.during(rampSeconds)
     // what the first phase left in flight is not this phase's
-    for (let waited = 0; run.backlog > Math.max(200, rate / 2) && waited < 120; waited++) await run.during(1)
+    for (let waited = 0; run.backlog > Math.max(500, rate / 2) && waited < 120; waited++) await run.during(1)
     const freshness = await run.window(Number(flags['freshness-seconds']))
     run.mode = 0
     await run.stopLoad()
