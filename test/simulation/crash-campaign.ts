@@ -53,6 +53,9 @@ const volatileProgram = join(import.meta.dirname, 'receive-with-power-cuts.mjs')
 const stackProgram = join(project, 'scripts/stack.mjs')
 const run = promisify(execFile)
 
+/** Longer than a consumer takes to notice that it stands still (log/kafka-log.ts). */
+const standstillMs = 150_000
+
 /** Roles by process: on the real stack each stage has its own; the embedded stack is one process by nature. */
 const realProcesses = { receive: 'receive', parse: 'parse', normalise: 'normalise', sink: 'sink,archive' } as const
 const embeddedProcesses = { all: 'receive,parse,normalise,sink,archive' } as const
@@ -322,10 +325,9 @@ class Campaign {
       this.throwIfLate()
       await this.stopAll()
       const database = await openRepository(configuration)
-      const isSettled = await this.isSettled(database).finally(() => database.close())
-      if (isSettled) return
-      const roles = embeddedProcesses.all
-      this.supervise('all', roles, join(this.dir, 'hutong.yaml'))
+      const state = await this.drained(database).finally(() => database.close())
+      if (state !== 'under way') return
+      this.supervise('all', embeddedProcesses.all, join(this.dir, 'hutong.yaml'))
       this.processes.get('all')?.start()
     }
   }
@@ -334,17 +336,28 @@ class Campaign {
     for (let calm = 0; calm < 2;) {
       await pause(1000, this.deadline.signal)
       this.throwIfLate()
-      calm = (await this.isSettled(database)) ? calm + 1 : 0
+      const state = await this.drained(database)
+      if (state === 'standing still') return
+      calm = state === 'settled' ? calm + 1 : 0
     }
   }
 
-  private async isSettled(database: Database): Promise<boolean> {
+  private figures = ''
+  private changedAt = 0
+
+  /** What stands still unsettled is verified all the same: that names the messages. */
+  private async drained(database: Database): Promise<'settled' | 'under way' | 'standing still'> {
     const { archived, watermarks, settled } = await archivedAndSettled(database)
     const acknowledged = this.acknowledgements()
-    this.say(
-      `archived ${archived}, settled ${settled}, up to the watermarks ${watermarks}, acknowledged ${acknowledged}`,
-    )
-    return archived >= acknowledged && archived === watermarks && settled === archived
+    const figures = `archived ${archived}, settled ${settled}, up to the watermarks ${watermarks}, acknowledged ${acknowledged}`
+    const now = performance.now()
+    if (figures !== this.figures) {
+      this.say(figures)
+      this.figures = figures
+      this.changedAt = now
+    }
+    if (archived >= acknowledged && archived === watermarks && settled === archived) return 'settled'
+    return now - this.changedAt > standstillMs ? 'standing still' : 'under way'
   }
 
   private async stopAll(): Promise<void> {
