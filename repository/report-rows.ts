@@ -209,9 +209,11 @@ function comparePanels(a: PanelFacts, b: PanelFacts): number {
   )
 }
 
-/** Canonical: JSON read back from the database has another order of keys. */
+/** Canonical: JSON read back from the database has another order of keys, and none for what is undefined. */
 function sourceText(facts: PanelFacts): string {
-  const names = Object.keys(facts).filter((name) => name !== 'itemId' && name !== 'derivation')
+  const names = Object.keys(facts).filter(
+    (name) => name !== 'itemId' && name !== 'derivation' && facts[name] !== undefined,
+  )
   return JSON.stringify(names.sort().map((name) => [name, facts[name]]))
 }
 
