@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { link, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { UsageError } from '../core/errors.js'
 
 /** Held until released or until the process ends, however it ends. */
@@ -37,14 +38,14 @@ export async function lockFolder(dir: string): Promise<FolderLock> {
     token: randomUUID(),
   }
   const beside = `${path}.${own.token}`
-  await writeFile(beside, JSON.stringify(own))
+  await writeFile(beside, JSON.stringify(own), { flush: true })
   try {
-    for (let attempt = 0; ; attempt++) {
-      if (await linked(beside, path)) break
-      const held = await readHolder(path)
-      if (held === undefined) continue
-      if (attempt >= 10 || (await lives(held.holder, held.renewedAt))) throw heldBy(dir, held.holder)
-      await putAside(path, held.holder)
+    for (let attempt = 0; !(await linked(beside, path)); attempt++) {
+      const { last, before } = await chainOfHolders(path)
+      if (last === undefined) continue
+      if (attempt >= 10 || (await lives(last.holder, last.renewedAt))) throw heldBy(dir, last.holder)
+      if (last.holder === undefined && attempt < 3) await delay(100)
+      else if (await succeeded(path, last, beside, own, before)) break
     }
   } finally {
     await unlink(beside).catch(() => undefined)
@@ -77,10 +78,18 @@ async function linked(beside: string, path: string): Promise<boolean> {
   }
 }
 
-async function readHolder(path: string): Promise<{ holder: Holder | undefined; renewedAt: number } | undefined> {
+interface Held {
+  /** Undefined where the file names nobody. */
+  readonly holder: Holder | undefined
+  readonly token: string
+  readonly renewedAt: number
+}
+
+async function readHolder(path: string): Promise<Held | undefined> {
   try {
     const [text, { mtimeMs }] = await Promise.all([readFile(path, 'utf8'), stat(path)])
-    return { holder: parseHolder(text), renewedAt: mtimeMs }
+    const holder = parseHolder(text)
+    return { holder, token: holder?.token ?? `unreadable-${mtimeMs}`, renewedAt: mtimeMs }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
@@ -133,18 +142,58 @@ async function hostIdentity(): Promise<string> {
   return [hostname(), boot.trim(), ino].join('/')
 }
 
-/** Moves a dead holder's lock away; where another process was quicker and this one moved a live lock, it goes back. */
-async function putAside(path: string, dead: Holder | undefined): Promise<void> {
-  const aside = `${path}.${randomUUID()}`
-  try {
-    await rename(path, aside)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw error
+/**
+ * Who holds the lock: the file `lock` names the first, and `lock.after.<token>` the one who followed that holder and has
+ * not yet put its own file in place. `before` are the files that led to the last.
+ */
+async function chainOfHolders(path: string): Promise<{ last: Held | undefined; before: string[] }> {
+  const before: string[] = []
+  let last = await readHolder(path)
+  while (last !== undefined) {
+    const next = await readHolder(successorOf(path, last))
+    if (next === undefined) break
+    before.push(successorOf(path, last))
+    last = next
   }
-  const moved = parseHolder(await readFile(aside, 'utf8'))
-  if (moved?.token !== dead?.token) await link(aside, path).catch(() => undefined)
-  await unlink(aside)
+  return { last, before }
+}
+
+const successorOf = (path: string, gone: Held): string => `${path}.after.${gone.token}`
+
+/**
+ * Takes the lock of a holder that is gone. A file by the name of its token can be made only once while that holder is
+ * the last; a process that comes too late makes it anew, finds that the lock no longer leads there, and withdraws.
+ */
+async function succeeded(
+  path: string,
+  gone: Held,
+  beside: string,
+  own: Holder,
+  before: readonly string[],
+): Promise<boolean> {
+  const claim = successorOf(path, gone)
+  if (!(await linked(beside, claim))) return false
+  const { last } = await chainOfHolders(path)
+  if (last?.token !== own.token) {
+    await unlink(claim).catch(() => undefined)
+    return false
+  }
+  await renamedOver(claim, path)
+  for (const file of before) await unlink(file).catch(() => undefined)
+  return true
+}
+
+/** Windows refuses while another process has the file open to read it. */
+async function renamedOver(from: string, to: string): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await rename(from, to)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (attempt >= 20 || (code !== 'EPERM' && code !== 'EACCES' && code !== 'EBUSY')) throw error
+      await delay(50)
+    }
+  }
 }
 
 function keep(path: string, own: Holder): FolderLock {

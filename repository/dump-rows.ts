@@ -8,9 +8,6 @@ const version = (alias: string, first = 'finality'): string =>
 const facts = (alias: string, without: readonly string[]): string =>
   `to_jsonb(${alias}) - ARRAY[${without.map((name) => `'${name}'`).join(', ')}]`
 
-/** Which segment of its message a document stands in goes with the message that owns the row, as its ledger place does. */
-const withoutPlace = (row: string): string => `(${row}) #- '{extra,document,segment}'`
-
 const hiddenVersion = ['recorded_at', 'message_time', 'content_hash', 'derivation', 'finality', 'status_rank']
 const hidden = ['id', 'owner', 'month', 'hospital_id', 'source_system_id', 'patient_id', 'report_id', ...hiddenVersion]
 const hiddenObservation = [
@@ -101,13 +98,13 @@ const selections: Readonly<Record<string, Selection>> = {
       'epoch_ms(o.seen_recorded_at)',
       'epoch_ms(o.seen_message_time)',
       'u.item_id',
-      withoutPlace(facts('o', hiddenSeen)),
+      facts('o', hiddenSeen),
       formFacts,
     ],
     from: `observation o ${resultJoins}`,
   },
   'observation-history': {
-    columns: [resultName, version('o'), 'u.item_id', withoutPlace(facts('o', hiddenObservation)), formFacts],
+    columns: [resultName, version('o'), 'u.item_id', facts('o', hiddenObservation), formFacts],
     from: `observation_history o ${resultJoins}`,
   },
 }

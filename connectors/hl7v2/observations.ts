@@ -159,7 +159,12 @@ export function observation(
     performer: firstComponent(text, field(23)) || codedField(text, field(15)),
     notes: notesText(text, line.notes),
     document,
-    contentHash: contentHash([text.from(line.obx, 2), ...line.notes.map((note) => text.from(note, 2))]),
+    contentHash: contentHash([
+      text.from(line.obx, 2),
+      ...line.notes.map((note) => text.from(note, 2)),
+      // A document stays in its message, so where it stands there is part of what is said.
+      ...(document === null ? [] : [String(line.obx.ordinal)]),
+    ]),
     unified: null,
   }
 }

@@ -47,12 +47,38 @@ test('a lock whose process is gone is taken over, also by many at once', async (
   const sample = await held()
   await probe.release()
   const pid = await deadPid()
-  await writeFile(path(), JSON.stringify({ ...sample, pid, token: 'gone' }))
-  const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockFolder(dir)))
+  for (let round = 0; round < 30; round++) {
+    await writeFile(path(), JSON.stringify({ ...sample, pid, token: `gone${round}` }))
+    const results = await Promise.allSettled(Array.from({ length: 16 }, () => lockFolder(dir)))
+    const got = results.filter((result) => result.status === 'fulfilled')
+    expect(got.length).toBe(1)
+    expect((await held())['pid']).toBe(process.pid)
+    for (const { value } of got) await value.release()
+    expect(await readdir(dir)).toEqual([])
+  }
+})
+
+test('one that was killed while it took over is followed in turn', async () => {
+  const probe = await lockFolder(dir)
+  const sample = await held()
+  await probe.release()
+  const pid = await deadPid()
+  await writeFile(path(), JSON.stringify({ ...sample, pid, token: 'first' }))
+  await writeFile(`${path()}.after.first`, JSON.stringify({ ...sample, pid, token: 'second' }))
+  const results = await Promise.allSettled(Array.from({ length: 16 }, () => lockFolder(dir)))
   const got = results.filter((result) => result.status === 'fulfilled')
   expect(got.length).toBe(1)
-  expect((await held())['pid']).toBe(process.pid)
   for (const { value } of got) await value.release()
+  expect(await readdir(dir)).toEqual([])
+})
+
+test('one that is taking over just now holds it', async () => {
+  const probe = await lockFolder(dir)
+  const sample = await held()
+  await probe.release()
+  await writeFile(path(), JSON.stringify({ ...sample, pid: await deadPid(), token: 'first' }))
+  await writeFile(`${path()}.after.first`, JSON.stringify({ ...sample, token: 'second' }))
+  await expect(lockFolder(dir)).rejects.toThrow(UsageError)
 })
 
 test('a pid that names another process by now does not hold it', async ({ skip }) => {
@@ -79,8 +105,11 @@ test('a lock of another host holds while it is renewed, and no longer', async ()
 
 test('a lock file that a power cut left empty holds nobody out', async () => {
   await writeFile(path(), '')
-  const lock = await lockFolder(dir)
-  await lock.release()
+  const results = await Promise.allSettled(Array.from({ length: 16 }, () => lockFolder(dir)))
+  const got = results.filter((result) => result.status === 'fulfilled')
+  expect(got.length).toBe(1)
+  for (const { value } of got) await value.release()
+  expect(await readdir(dir)).toEqual([])
 })
 
 test('a holder whose lock was taken over hears of it', async () => {
