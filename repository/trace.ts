@@ -78,10 +78,10 @@ export async function trace(db: Database, text: string, options: TraceOptions = 
       for (const place of found) places.set(`${place.feed_id} ${place.epoch} ${place.seq}`, place)
     }
     if (reference === null) {
-      const ids = await tx.query<{ id: number }>('SELECT id FROM report WHERE report_no = $1 ORDER BY id LIMIT $2', [
-        text,
-        limit,
-      ])
+      const ids = await tx.query<{ id: number }>(
+        'SELECT id FROM report WHERE left(report_no, 200) = left($1, 200) AND report_no = $1 ORDER BY id LIMIT $2',
+        [text, limit],
+      )
       targets.push(...ids.map(({ id }): Target => ['report', id]))
       addPlaces(
         await tx.query<Place>(
