@@ -8,7 +8,7 @@ import { loadCatalogue } from '../catalogue/catalogue.js'
 import { hl7v2Parser } from '../connectors/hl7v2/to-events.js'
 import { messageId } from '../core/ids.js'
 import { Metrics } from '../core/telemetry.js'
-import type { Batch, EventLog, LogRecord, StoredRecord } from '../log/event-log.js'
+import type { EventLog, LogRecord, StoredRecord } from '../log/event-log.js'
 import type { ContentStores } from '../pipelines/content.js'
 import { normaliseStage } from '../pipelines/normalise.js'
 import { parseStage } from '../pipelines/parse.js'
@@ -38,7 +38,7 @@ async function run(stage: Stage, records: readonly StoredRecord[]): Promise<numb
   appended = []
   const start = process.cpuUsage()
   for (let at = 0; at < records.length; at += batchSize) {
-    await stage.handle({ records: records.slice(at, at + batchSize) } as unknown as Batch)
+    await stage.handle(records.slice(at, at + batchSize))
   }
   const { user, system } = process.cpuUsage(start)
   const microseconds = (user + system) / records.length

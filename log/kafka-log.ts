@@ -26,6 +26,7 @@ import type {
   Position,
   StoredRecord,
 } from './event-log.js'
+import { Pacer } from './pacer.js'
 import { PartitionIntake } from './partition-intake.js'
 import type { Topic } from './topics.js'
 
@@ -83,9 +84,13 @@ const fetchBytesMax = 16 * 1024 * 1024
 const fetchBytesMaxPerPartition = 2 * 1024 * 1024
 /** A paused partition is fetched again after this at the latest; an empty one answers as soon as a record is there. */
 const fetchWaitMs = 200
-/** After a fetch that brought less than this, the next one waits half a batch's linger: requests cost more than records. */
+/**
+ * A fetch that brings less than this is a small one. Small fetches that keep coming are spread: each costs the client and
+ * the broker as much as a hundred records do.
+ */
 const fetchBytesFew = 512 * 1024
-const fetchPauseMsMax = 100
+const fetchIntervalMs = 80
+const fetchBurst = 6
 /** All that one loop may hold unread, over its partitions. */
 const waitingBytesMax = 32 * 1024 * 1024
 const leaveTimeoutMs = 10_000
@@ -417,6 +422,16 @@ interface ConsumptionPorts {
   readonly full: (topic: Topic) => string
 }
 
+interface AskedCommit {
+  readonly position: Position
+  /** Aborts when the partition is taken away. */
+  readonly signal: AbortSignal
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+const nameOfPlace = ({ topic, partition }: Partition): string => `${topic}/${partition}`
+
 /** One loop over topics: a group member that is started again, with a fresh client, whenever it fails. */
 class Consumption implements AsyncIterableIterator<Batch> {
   private readonly intake: PartitionIntake
@@ -425,11 +440,14 @@ class Consumption implements AsyncIterableIterator<Batch> {
   private readonly finished: Promise<void>
   private finish: () => void = () => undefined
   private failure: { readonly error: unknown } | undefined
+  private readonly pacer = new Pacer({ intervalMs: fetchIntervalMs, burst: fetchBurst })
   private readonly fetchPauseMs: number
   private fetchNextAt = 0
   private consumer: Consumer | undefined
   private placed: Promise<void> = Promise.resolve()
   private commitOffsets: EachBatchPayload['commitOffsetsIfNecessary'] | undefined
+  private readonly uncommitted: AskedCommit[] = []
+  private committing: Promise<void> | undefined
 
   constructor(
     private readonly ports: ConsumptionPorts,
@@ -440,7 +458,7 @@ class Consumption implements AsyncIterableIterator<Batch> {
     this.topicOf = new Map(topics.map((topic) => [ports.full(topic), topic]))
     this.finished = new Promise((resolve) => (this.finish = resolve))
     const { recordsMax = 1000, bytesMax = 8 * 1024 * 1024, lingerMs = 20 } = options
-    this.fetchPauseMs = Math.min(fetchPauseMsMax, lingerMs / 2)
+    this.fetchPauseMs = Math.min(fetchIntervalMs, lingerMs / 2)
     const each = ({ topic, partition }: Partition): { topic: string; partitions: number[] }[] => [
       { topic: ports.full(topic), partitions: [partition] },
     ]
@@ -449,7 +467,7 @@ class Consumption implements AsyncIterableIterator<Batch> {
       bytesMax,
       lingerMs,
       waitingBytesMax: Math.max(1024 * 1024, Math.min(2 * bytesMax, waitingBytesMax / Math.max(1, topics.length))),
-      commit: (position) => this.commit(position),
+      commit: (position, signal) => this.commit(position, signal),
       pause: (partition) => this.consumer?.pause(each(partition)),
       resume: (partition) => this.consumer?.resume(each(partition)),
     })
@@ -627,21 +645,51 @@ class Consumption implements AsyncIterableIterator<Batch> {
     for (const { value } of records) bytes += value.length
     if (bytes >= fetchBytesFew) return Promise.resolve()
     const now = performance.now()
-    if (now >= this.fetchNextAt) this.fetchNextAt = now + this.fetchPauseMs
+    if (now >= this.fetchNextAt) this.fetchNextAt = now + Math.max(this.fetchPauseMs, this.pacer.take())
     return pause(this.fetchNextAt - now, this.stop.signal)
   }
 
-  private async commit({ topic, partition, offset }: Position): Promise<void> {
+  /** Commits asked for while another is under way go together in the next request. */
+  private commit(position: Position, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.uncommitted.push({ position, signal, resolve, reject })
+      this.committing ??= this.commitWaiting().finally(() => (this.committing = undefined))
+    })
+  }
+
+  private async commitWaiting(): Promise<void> {
+    // everything that is committed in this turn of the event loop goes together
+    await Promise.resolve()
+    while (this.uncommitted.length > 0) {
+      const asked = this.uncommitted.splice(0)
+      // what was taken away meanwhile may be another member's
+      const ours = asked.filter(({ signal }) => !signal.aborted)
+      try {
+        if (ours.length > 0) await this.commitTogether(ours.map(({ position }) => position))
+        for (const one of asked) {
+          if (ours.includes(one)) one.resolve()
+          else one.reject(new RetryableError(`${nameOfPlace(one.position)} was taken away: its records come again`))
+        }
+      } catch (error) {
+        for (const one of asked) one.reject(error)
+      }
+    }
+  }
+
+  private async commitTogether(positions: readonly Position[]): Promise<void> {
+    const what = positions.map(nameOfPlace).join(', ')
     const commitOffsets = this.commitOffsets
-    if (commitOffsets === undefined)
-      throw new RetryableError(`${this.ports.name}: no connection to commit ${topic}/${partition}`)
+    if (commitOffsets === undefined) throw new RetryableError(`${this.ports.name}: no connection to commit ${what}`)
+    const byTopic = new Map<string, { partition: number; offset: string }[]>()
+    for (const { topic, partition, offset } of positions) {
+      const full = this.ports.full(topic)
+      byTopic.set(full, [...(byTopic.get(full) ?? []), { partition, offset: String(offset) }])
+    }
     try {
       // not consumer.commitOffsets: that tries again after a rebalance, when the partition may be another member's
-      await commitOffsets({
-        topics: [{ topic: this.ports.full(topic), partitions: [{ partition, offset: String(offset) }] }],
-      })
+      await commitOffsets({ topics: [...byTopic].map(([topic, partitions]) => ({ topic, partitions })) })
     } catch (error) {
-      throw outcome(error, `${this.ports.name}: commit of ${topic}/${partition}`)
+      throw outcome(error, `${this.ports.name}: commit of ${what}`)
     }
   }
 

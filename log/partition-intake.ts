@@ -9,8 +9,8 @@ export interface IntakeOptions {
   readonly lingerMs: number
   /** Stop fetching a partition while more than this many bytes of it wait. */
   readonly waitingBytesMax: number
-  /** The group has everything before this position. @throws RetryableError */
-  readonly commit: (position: Position) => Promise<void>
+  /** The group has everything before this position, unless `signal` aborts first. @throws RetryableError */
+  readonly commit: (position: Position, signal: AbortSignal) => Promise<void>
   readonly pause: (partition: Partition) => void
   readonly resume: (partition: Partition) => void
 }
@@ -216,7 +216,7 @@ class OutBatch implements Batch {
   constructor(
     { topic, partition }: Partition,
     readonly records: readonly StoredRecord[],
-    private readonly commitTo: (position: Position) => Promise<void>,
+    private readonly commitTo: (position: Position, signal: AbortSignal) => Promise<void>,
     private readonly settled: (handedBack: boolean) => void,
   ) {
     this.partition = { topic, partition }
@@ -235,7 +235,7 @@ class OutBatch implements Batch {
     }
     const last = this.records[this.records.length - 1]!
     try {
-      await this.commitTo({ ...this.partition, offset: last.offset + 1n })
+      await this.commitTo({ ...this.partition, offset: last.offset + 1n }, this.signal)
     } catch (error) {
       if (this.signal.aborted) this.settle('released')
       throw error

@@ -20,9 +20,9 @@ export function archiveStage(lane: Lane, options: ArchiveOptions): Stage {
     topics: [rawTopic(lane)],
     // Nobody waits for the archive: few large transactions leave the machine to those who are waited for.
     consume: { recordsMax: 2000, lingerMs: 500 },
-    async handle(batch) {
+    async handle(records) {
       const messages: RawMessage[] = []
-      for (const record of batch.records) {
+      for (const record of records) {
         try {
           messages.push(await options.codec.decode('raw', record.value))
         } catch (error) {

@@ -2,6 +2,7 @@ import { RetryableError } from '../core/errors.js'
 import type { LedgerPosition } from '../core/ids.js'
 import type { Logger } from '../core/telemetry.js'
 import type { EventLog, LogRecord } from '../log/event-log.js'
+import { Pacer } from '../log/pacer.js'
 import type { Spool, SpooledMessage } from '../log/spool.js'
 import { rawTopic, type Lane } from '../log/topics.js'
 import type { EventCodec } from '../schemas/codec.js'
@@ -34,9 +35,13 @@ export interface ForwardOptions {
   readonly watermarkIntervalMs?: number
 }
 
+/** Batches smaller than this that keep coming are spread: a request costs as much as a hundred messages do. */
+const recordsFew = 200
+
 /** Forwards the spool to `raw` in order, with its watermarks in-band, until `signal` aborts. Holds while the log is away. */
 export async function forward(options: ForwardOptions, signal: AbortSignal): Promise<void> {
   const published = new Map<string, string>()
+  const pacer = new Pacer({ intervalMs: 50, burst: 6 })
   const stopWatermarks = new AbortController()
   const heartbeat = repeatWatermarks(options, published, AbortSignal.any([signal, stopWatermarks.signal]))
   try {
@@ -59,6 +64,7 @@ export async function forward(options: ForwardOptions, signal: AbortSignal): Pro
       })
       if (!sent) return
       await batch.forwarded()
+      if (batch.messages.length < recordsFew) await pause(pacer.take(), signal)
     }
   } finally {
     stopWatermarks.abort()

@@ -23,10 +23,10 @@ export function normaliseStage(lane: Lane, options: NormaliseOptions): Stage {
     name: 'normalise',
     lane,
     topics: domains.map((domain) => receivedTopic(domain, lane)),
-    async handle(batch) {
+    async handle(records) {
       const outbox = new Outbox()
       const { catalogue, derivation } = options.release()
-      for (const record of batch.records) {
+      for (const record of records) {
         const domain = contentOf(record.topic)
         if (domain === 'raw' || domain === 'dead-letter') throw new Error(`normalise reads no ${record.topic}`)
         const normalise = normaliserFor(domain)

@@ -1,7 +1,7 @@
 import type { Parser, ReceivedEvent } from '../connectors/connector.js'
 import { RecordError } from '../core/errors.js'
 import type { Metrics } from '../core/telemetry.js'
-import type { Batch, EventLog, LogRecord, StoredRecord } from '../log/event-log.js'
+import type { EventLog, LogRecord, StoredRecord } from '../log/event-log.js'
 import { deadLetterTopic, rawTopic, receivedTopic, type Lane, type Topic } from '../log/topics.js'
 import type { EventCodec } from '../schemas/codec.js'
 import type { RawMessage } from '../schemas/types.js'
@@ -26,9 +26,9 @@ export function parseStage(lane: Lane, options: ParseOptions): Stage {
     name: 'parse',
     lane,
     topics: [rawTopic(lane)],
-    async handle(batch: Batch) {
+    async handle(records) {
       const outbox = new Outbox()
-      for (const record of batch.records) {
+      for (const record of records) {
         for (const [topic, out] of await parseRecord(record, options)) outbox.add(topic, out)
       }
       await outbox.flush(options.log)

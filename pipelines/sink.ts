@@ -43,10 +43,10 @@ export function sinkStage(lane: Lane, options: SinkOptions): Stage {
     topics: lane === 'live' ? [...topics, deadLetterTopic] : topics,
     concurrency: options.concurrency,
     consume: { recordsMax: 500, lingerMs: 50 },
-    async handle(batch) {
+    async handle(records) {
       const events: SinkEvent[] = []
       const letters: DeadLetter[] = []
-      for (const record of batch.records) {
+      for (const record of records) {
         const content = contentOf(record.topic)
         try {
           if (content === 'dead-letter') letters.push(await options.codec.decode('dead-letter', record.value))

@@ -1,19 +1,19 @@
-import pLimit from 'p-limit'
+import { setImmediate as immediate } from 'node:timers/promises'
 import { RetryableError } from '../core/errors.js'
 import type { Logger, Metrics } from '../core/telemetry.js'
-import type { Batch, ConsumeOptions, EventLog } from '../log/event-log.js'
+import type { Batch, ConsumeOptions, EventLog, StoredRecord } from '../log/event-log.js'
 import type { Lane, Topic } from '../log/topics.js'
 
-/** One step of the pipeline on the log: what it reads, and what it does with a batch. */
+/** One step of the pipeline on the log: what it reads, and what it does with the records of some batches. */
 export interface Stage {
   /** A verb: parse, normalise, sink, archive. The consumer group is this name, with the lane for bulk. */
   readonly name: string
   readonly lane: Lane
   readonly topics: readonly Topic[]
-  /** All effects of the batch are durable when it resolves. @throws RetryableError to have the batch tried again */
-  handle(batch: Batch): Promise<void>
+  /** All effects of the records are durable when it resolves. @throws RetryableError to have them tried again */
+  handle(records: readonly StoredRecord[]): Promise<void>
   readonly consume?: ConsumeOptions
-  /** Batches of different partitions worked on at once (default 1). */
+  /** Calls of `handle` at once, each with records of partitions of its own (default 1). */
   readonly concurrency?: number
   /** Rate budget, records a second (bulk lane); unlimited where unset. */
   readonly recordsPerSecondMax?: number
@@ -28,53 +28,103 @@ export interface StageContext {
 export const groupOf = (stage: Pick<Stage, 'name' | 'lane'>): string =>
   stage.lane === 'bulk' ? `${stage.name}-bulk` : stage.name
 
+const recordsMaxDefault = 1000
+
 /**
- * Runs a stage until `signal` aborts. The offset is committed after the work; a RetryableError backs off and tries the
- * same batch again; any other error is a bug and ends the stage (and with it the process).
+ * Runs a stage until `signal` aborts. Batches that wait are worked on together: a request to the log or a transaction
+ * costs more than the records in it. The offset is committed after the work; a RetryableError backs off and tries the
+ * same batches again; any other error is a bug and ends the stage (and with it the process).
  */
 export async function runStage(stage: Stage, context: StageContext, signal: AbortSignal): Promise<void> {
-  const limit = pLimit(stage.concurrency ?? 1)
   const stopped = new AbortController()
   const until = AbortSignal.any([signal, stopped.signal])
-  const running = new Set<Promise<void>>()
+  const waiting: Batch[] = []
+  const workers = new Set<Promise<void>>()
+  let running = 0
   let failure: { readonly error: unknown } | undefined
-  for await (const batch of context.log.consume(stage.topics, groupOf(stage), until, stage.consume)) {
-    const work = limit(() => settle(stage, batch, context, until)).catch((error: unknown) => {
+  const work = async (): Promise<void> => {
+    try {
+      // what arrives in this turn of the event loop goes together
+      await immediate()
+      for (let batches = takeTogether(waiting, stage); batches.length > 0; batches = takeTogether(waiting, stage)) {
+        await settle(stage, batches, context, until)
+        if (stage.recordsPerSecondMax !== undefined) {
+          await pause((recordsOf(batches) / stage.recordsPerSecondMax) * 1000, until)
+        }
+      }
+    } catch (error) {
       failure ??= { error }
       stopped.abort()
-    })
-    running.add(work)
-    void work.finally(() => running.delete(work))
-    if (stage.recordsPerSecondMax !== undefined) {
-      await work
-      await pause((batch.records.length / stage.recordsPerSecondMax) * 1000, until)
+    } finally {
+      running--
     }
   }
-  await Promise.all(running)
+  for await (const batch of context.log.consume(stage.topics, groupOf(stage), until, stage.consume)) {
+    waiting.push(batch)
+    if (running >= (stage.concurrency ?? 1)) continue
+    running++
+    const worker = work()
+    workers.add(worker)
+    void worker.then(() => workers.delete(worker))
+  }
+  await Promise.all(workers)
+  await Promise.all(waiting.map((batch) => batch.release()))
   if (failure !== undefined) throw failure.error
 }
 
-async function settle(stage: Stage, batch: Batch, context: StageContext, signal: AbortSignal): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
+const recordsOf = (batches: readonly Batch[]): number => batches.reduce((sum, { records }) => sum + records.length, 0)
+
+/** The first that waits, and those after it as long as they make no more than one full batch. */
+function takeTogether(waiting: Batch[], stage: Stage): readonly Batch[] {
+  const recordsMax = stage.consume?.recordsMax ?? recordsMaxDefault
+  let count = 0
+  let records = 0
+  for (const batch of waiting) {
+    records += batch.records.length
+    if (count > 0 && records > recordsMax) break
+    count++
+  }
+  return waiting.splice(0, count)
+}
+
+async function settle(
+  stage: Stage,
+  batches: readonly Batch[],
+  context: StageContext,
+  signal: AbortSignal,
+): Promise<void> {
+  let left = batches
+  for (let attempt = 1; left.length > 0; attempt++) {
     try {
-      await stage.handle(batch)
-      await batch.commit()
-      context.metrics.stageRecords.inc({ stage: stage.name, lane: stage.lane }, batch.records.length)
+      await stage.handle(left.length === 1 ? left[0]!.records : left.flatMap(({ records }) => records))
+      await allCommitted(left)
+      context.metrics.stageRecords.inc({ stage: stage.name, lane: stage.lane }, recordsOf(left))
       return
     } catch (error) {
       if (!(error instanceof RetryableError)) throw error
-      if (signal.aborted || batch.signal.aborted) return batch.release()
+      left = await releaseLost(left, signal)
+      if (left.length === 0) return
       context.metrics.stageRetries.inc({ stage: stage.name })
       const waitMs = error.retryAfterMs ?? Math.min(10_000, 50 * 2 ** Math.min(attempt, 8))
-      const { topic, partition } = batch.partition
-      context.logger.warn(
-        { stage: stage.name, topic, partition, attempt, waitMs, cause: error.message },
-        'trying again',
-      )
-      await pause(waitMs, AbortSignal.any([signal, batch.signal]))
-      if (signal.aborted || batch.signal.aborted) return batch.release()
+      const partitions = left.map(({ partition: { topic, partition } }) => `${topic}/${partition}`)
+      context.logger.warn({ stage: stage.name, partitions, attempt, waitMs, cause: error.message }, 'trying again')
+      await pause(waitMs, AbortSignal.any([signal, ...left.map((batch) => batch.signal)]))
+      left = await releaseLost(left, signal)
     }
   }
+}
+
+/** Waits for every commit before it reports that one failed: none may end behind the caller's back. */
+async function allCommitted(batches: readonly Batch[]): Promise<void> {
+  const commits = await Promise.allSettled(batches.map((batch) => batch.commit()))
+  for (const commit of commits) if (commit.status === 'rejected') throw commit.reason
+}
+
+/** Hands back what was taken away, or everything where the stage ends; what remains is tried again. */
+async function releaseLost(batches: readonly Batch[], signal: AbortSignal): Promise<readonly Batch[]> {
+  const isLost = (batch: Batch): boolean => signal.aborted || batch.signal.aborted
+  await Promise.all(batches.filter(isLost).map((batch) => batch.release()))
+  return batches.filter((batch) => !isLost(batch))
 }
 
 /** Resolves after the time given, or at once when `signal` aborts. */
