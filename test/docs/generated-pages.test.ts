@@ -26,3 +26,16 @@ test('every link between pages leads somewhere', () => {
   })
   expect(broken).toEqual([])
 })
+
+test('every source file that a page names is there', () => {
+  const pages = ['README.md', ...readdirSync(join(project, 'docs'), { recursive: true, encoding: 'utf8' })]
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => (name === 'README.md' ? name : join('docs', name)))
+  const missing = pages.flatMap((page) =>
+    [...readFileSync(join(project, page), 'utf8').matchAll(/`([a-z0-9-]+\/[\w./-]+\.(?:ts|mjs|sql|avsc))`/g)]
+      .map((match) => match[1]!)
+      .filter((file) => !existsSync(join(project, file)))
+      .map((file) => `${page}: ${file}`),
+  )
+  expect(missing).toEqual([])
+})
