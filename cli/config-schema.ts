@@ -1,11 +1,14 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { watchConfig } from '../services/watch/config.js'
 
 const closed = { additionalProperties: false }
 const optionalText = (description: string) => Type.Optional(Type.String({ description, minLength: 1 }))
 const size = (description: string, value: number) =>
   Type.Optional(Type.Integer({ description, default: value, minimum: 1 }))
 
-export const roles = ['receive', 'parse', 'normalise', 'sink', 'archive'] as const
+/** What moves messages. */
+export const pipelineRoles = ['receive', 'parse', 'normalise', 'sink', 'archive'] as const
+export const roles = [...pipelineRoles, 'watch'] as const
 export type Role = (typeof roles)[number]
 
 /** Everything of a deployment but the feeds' connector settings, which each connector declares itself. */
@@ -125,6 +128,7 @@ export const deploymentConfig = Type.Object(
         { ...closed, description: 'Backfill, replay and drains of an old spool' },
       ),
     ),
+    watch: Type.Optional(watchConfig),
     logLevel: Type.Optional(
       Type.Union(
         ['debug', 'info', 'warn', 'error'].map((level) => Type.Literal(level)),

@@ -3,11 +3,13 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { readEnvironment } from '../core/environment.js'
 import { RetryableError, UsageError } from '../core/errors.js'
+import { alertsCommand } from './alerts.js'
 import { backfillCommand } from './backfill.js'
 import { checkCommand } from './check.js'
 import { deadLettersCommand } from './dead-letters.js'
 import { doctorCommand } from './doctor.js'
 import { demoCommand } from './demo.js'
+import { expectCommand } from './expect.js'
 import { inspectCommand } from './inspect.js'
 import { reconcileCommand } from './reconcile.js'
 import { replayCommand } from './replay.js'
@@ -39,6 +41,8 @@ const commands = [
   deadLettersCommand,
   doctorCommand,
   simulateCommand,
+  alertsCommand,
+  expectCommand,
 ]
 for (const command of commands) command(program, terminal)
 

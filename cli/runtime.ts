@@ -25,6 +25,8 @@ import { parseStage } from '../pipelines/parse.js'
 import { receive } from '../pipelines/receive.js'
 import { sinkStage, type SettledEvent } from '../pipelines/sink.js'
 import { groupOf, runStage, type Stage } from '../pipelines/stage.js'
+import { openWatch } from '../services/watch/watch.js'
+import { headerTime } from '../services/watch/header-time.js'
 import { openArchive } from '../repository/archive.js'
 import { deadLetterSink } from '../repository/dead-letters.js'
 import { eventSink } from '../repository/event-sink.js'
@@ -104,7 +106,8 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     const { log, codec } = late ?? (await open())
     closing.unshift(() => log.close())
     const spool = has('receive') ? await opened(openSpoolOf(options, dataDir, writeCipher, ciphers)) : undefined
-    const database = has('sink') || has('archive') ? await opened(openRepository(configuration)) : undefined
+    const needsDatabase = has('sink') || has('archive') || has('watch')
+    const database = needsDatabase ? await opened(openRepository(configuration)) : undefined
     const parts = { log, codec, metrics, logger, stores, spool, database }
     return {
       ...withoutUndefined(parts),
@@ -151,6 +154,7 @@ async function runRoles(
   const work = [
     ...(late === undefined ? [] : [late.connect(until)]),
     ...stages.map((stage) => runStage(stage, parts, until)),
+    ...watchRole(parts, options, until),
     ...(parts.spool === undefined ? [] : receiveRole(parts, parts.spool, receivers, options, until)),
   ]
   parts.logger.info({ roles: options.roles, feeds: options.configuration.feeds.map((feed) => feed.name) }, 'running')
@@ -269,6 +273,26 @@ function receiveRole(
       receive({ feed, deliveries, spool, metrics, logger, ...(accepted !== undefined && { accepted }) }),
     ),
   ]
+}
+
+function watchRole(parts: Parts, options: RuntimeOptions, signal: AbortSignal): Promise<void>[] {
+  const { database: db, metrics, logger, stores } = parts
+  if (db === undefined || !options.roles.includes('watch')) return []
+  const { configuration } = options
+  const { environment, feeds } = configuration
+  const config = configuration.watch ?? {}
+  const messageTime = headerTime(stores)
+  const watch = openWatch({
+    db,
+    config,
+    environment,
+    feeds,
+    messageTime,
+    metrics,
+    logger,
+    now: () => systemClock.now(),
+  })
+  return [watch.run(signal)]
 }
 
 /** The parser of each feed, compiled once. */

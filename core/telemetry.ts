@@ -54,6 +54,7 @@ export class Metrics {
     'topic',
     'partition',
   ])
+  readonly alertsOpen = this.gauge('hutong_alerts_open', 'Alerts that are open', ['feed', 'kind'])
   readonly freshness = new Histogram({
     name: 'hutong_freshness_seconds',
     help: 'From the acknowledgement to the row in the repository, live lane',
