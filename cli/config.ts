@@ -6,7 +6,7 @@ import type { Connector } from '../connectors/connector.js'
 import { UsageError } from '../core/errors.js'
 import { nearest } from '../core/nearest.js'
 import { watchFaults, type WatchConfig } from '../services/watch/config.js'
-import { deploymentConfig, feedFrame, type DeploymentConfig } from './config-schema.js'
+import { deploymentConfig, feedFrame, roleProblem, type DeploymentConfig } from './config-schema.js'
 
 /** One fault of a configuration file, with its line (from 1) and what to do. */
 export interface ConfigProblem {
@@ -134,6 +134,22 @@ function checkWhole(
     report(
       '/kafka',
       'production on Kafka needs PostgreSQL: add database: {url: …}; the embedded database is for demo and tests',
+    )
+  }
+  if (source.uplink !== undefined && source.kafka !== undefined) {
+    report('/uplink', 'a process forwards to the gateway or to Kafka: leave out uplink or kafka')
+  }
+  if (Array.isArray(source.roles)) {
+    const problem = roleProblem(source.roles, source)
+    if (problem !== undefined) report('/roles', problem)
+  }
+  const { bodyMegabytesMax = 64, inFlightMegabytesMax = 256 } = source.gateway ?? {}
+  if (inFlightMegabytesMax < 2 * bodyMegabytesMax) {
+    report(
+      source.gateway?.inFlightMegabytesMax === undefined
+        ? '/gateway/bodyMegabytesMax'
+        : '/gateway/inFlightMegabytesMax',
+      `inFlightMegabytesMax must be at least twice bodyMegabytesMax (${bodyMegabytesMax}), or the largest batch never passes`,
     )
   }
   const encryption = source.encryption
