@@ -14,6 +14,7 @@ import { replayCommand } from './replay.js'
 import { runCommand } from './run.js'
 import { schemasCommand } from './schemas.js'
 import { simulateCommand } from './simulate.js'
+import { sniffCommand } from './sniff.js'
 import { testCommand } from './test.js'
 import { traceCommand } from './trace.js'
 import { exitCodes, processTerminal } from './terminal.js'
@@ -30,6 +31,7 @@ const commands = [
   runCommand,
   checkCommand,
   inspectCommand,
+  sniffCommand,
   replayCommand,
   backfillCommand,
   testCommand,
