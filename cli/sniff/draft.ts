@@ -39,7 +39,8 @@ async function writeOne(path: string, text: string, force: boolean): Promise<voi
 /** The configuration as YAML that `hutong check` accepts; what a person must decide stands in comments. */
 export function configurationText(report: SniffReport, mappingFile: string): string {
   const { hl7, hospital } = report
-  const overMllp = report.line !== null || report.families.some(({ family }) => family === 'hl7v2-mllp')
+  const mostly = report.families.find(({ family }) => family.startsWith('hl7v2'))
+  const overMllp = report.line !== null || mostly?.family === 'hl7v2-mllp'
   const transport = overMllp
     ? { connector: 'hl7v2-mllp', host: '127.0.0.1', port: 2575 }
     : { connector: 'hl7v2-files', folder: './incoming', patterns: ['*.hl7', '*.txt', '*.dat'] }

@@ -7,7 +7,7 @@ import { FieldText } from '../hl7v2/field-text.js'
 import { readHeader, type MshFacts } from '../hl7v2/header.js'
 import { readMessageBytes, type Hl7Message, type Segment } from '../hl7v2/message.js'
 import { treatmentOf } from '../hl7v2/message-types.js'
-import { readUnit } from '../hl7v2/observations.js'
+import { itemCode, readUnit } from '../hl7v2/observations.js'
 import { localDate, readTime } from '../hl7v2/times.js'
 import { hl7v2Parser } from '../hl7v2/to-events.js'
 import type { Parser } from '../connector.js'
@@ -299,8 +299,8 @@ export class Hl7Survey {
   #addContent(message: Hl7Message, text: FieldText): void {
     const discretion = new Discretion(message, text)
     const msh = message.segment(0)
-    const sourceSystem = discretion.show(text.stated(msh, 3) ?? '')
-    this.#tallies.senders.add(`${sourceSystem} / ${discretion.show(text.stated(msh, 4) ?? '')}`)
+    const sourceSystem = shown(text.stated(msh, 3) ?? '')
+    this.#tallies.senders.add(`${sourceSystem} / ${shown(text.stated(msh, 4) ?? '')}`)
     const isResult = /^(?:ORU|OUR|OUL)/i.test(text.of(msh, 9) ?? '')
     const messageDate = dateOf(text.stated(msh, 7))
     let pid: Segment | null = null
@@ -376,8 +376,8 @@ export class Hl7Survey {
     around: readonly string[],
   ): CodeEntry | undefined {
     const field = place === 'OBX-3' ? 3 : 4
-    const code = text.stated(segment, field)
-    if (code === null) {
+    const code = itemCode(text, text.first(text.raw(segment, field)))
+    if (code === '' || code === '""') {
       if (place === 'OBX-3') this.#codeless++
       return undefined
     }

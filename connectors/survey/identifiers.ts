@@ -1,7 +1,7 @@
 import { readIdNumber } from '../../catalogue/id-number.js'
 import type { FieldText } from '../hl7v2/field-text.js'
 import type { Segment } from '../hl7v2/message.js'
-import { tableValue } from './privacy.js'
+import { shown, tableValue } from './privacy.js'
 
 /** What the numbers in one place look like; figures only. */
 export interface IdentifierPlace {
@@ -56,7 +56,7 @@ export class Identifiers {
         filled = true
         const type = text.read(text.component(repetition, 5)) ?? ''
         const authority = text.read(text.subcomponent(text.component(repetition, 4), 1)) ?? ''
-        this.#note([`PID-${field}`, tableValue(type), authorityValue(authority)], number)
+        this.#note([`PID-${field}`, tableValue(type), shown(authority)], number)
       }
       if (field === 3 && !filled) this.blankPid3++
     }
@@ -94,7 +94,3 @@ export class Identifiers {
 }
 
 const isPlaceholder = (number: string): boolean => /^(?:0|-+|\.+|null|none|test|未知|无)$/i.test(number)
-
-/** Authorities are codes or names of institutions; a long run of digits is none. */
-const authorityValue = (text: string): string =>
-  /\d{10,}/.test(text) || text.length > 40 ? '‹long›' : text.replace(/[\p{Cc}\p{Cf}]/gu, ' ')

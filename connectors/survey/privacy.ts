@@ -1,12 +1,17 @@
 import type { FieldText } from '../hl7v2/field-text.js'
-import type { Hl7Message } from '../hl7v2/message.js'
+import type { Hl7Message, Segment } from '../hl7v2/message.js'
 
 /** What stands for a text that repeats something of the patient. */
 export const hiddenText = '‹patient data›'
 
-/** Fields of PID that name a person (HL7 v2.5.1 section 3.4.2): numbers, names, addresses, phones, account, licence. */
-const personalFields = [2, 3, 4, 5, 6, 9, 11, 13, 14, 18, 19, 20, 21]
-const personalOfRelatives = [2, 4, 5, 30]
+/**
+ * Fields of PID that name a person (HL7 v2.5.1 section 3.4.2). Of identifiers (CX) the first component alone is
+ * personal: type and authority are those of a system, and often what the system calls itself elsewhere.
+ */
+const identifierFields = [2, 3, 4, 18, 19, 20, 21]
+const describingFields = [5, 6, 9, 11, 13, 14]
+const fieldsOfRelatives = [2, 4, 5, 30]
+const fieldsOfInsurance = [16, 19]
 
 /**
  * Makes texts of a message fit to be shown in counts: codes, names of tests and units pass; what repeats the patient's
@@ -26,13 +31,17 @@ export class Discretion {
         if (isTelling(word)) words.add(word)
       }
     }
+    const noteFields = (segment: Segment, fields: readonly number[]): void => {
+      for (const field of fields) for (const one of text.repetitions(text.raw(segment, field))) note(one)
+    }
     for (const pid of message.segments('PID')) {
-      for (const field of personalFields) for (const one of text.repetitions(text.raw(pid, field))) noteName(note, one)
+      for (const field of identifierFields) {
+        for (const one of text.repetitions(text.raw(pid, field))) note(text.component(one, 1))
+      }
+      noteFields(pid, describingFields)
     }
-    for (const relative of message.segments('NK1')) {
-      for (const field of personalOfRelatives) note(text.raw(relative, field))
-    }
-    for (const insured of message.segments('IN1')) for (const field of [16, 36, 49]) note(text.raw(insured, field))
+    for (const relative of message.segments('NK1')) noteFields(relative, fieldsOfRelatives)
+    for (const insured of message.segments('IN1')) noteFields(insured, fieldsOfInsurance)
     this.#words = words
   }
 
@@ -86,16 +95,13 @@ export function shapeOf(text: string): string {
   return `‹${shape}${text.length > 64 ? '…' : ''}›`
 }
 
-function noteName(note: (raw: string) => void, raw: string): void {
-  if (raw !== '' && raw !== '""') note(raw)
-}
-
 function separators(message: Hl7Message): RegExp {
   const { component, subcomponent } = message.delimiters
   const characters = `${component}${subcomponent}`.replace(/[\\\]^-]/g, '\\$&')
   return characters === '' ? /(?!)/ : new RegExp(`[${characters}]`)
 }
 
-/** Types and authorities (MR, CN, H001) would hide half of the codes: two hanzi, or four characters with a digit or more. */
+/** Shorter words stand in codes and names of tests by chance: two hanzi, four other characters, five digits. */
 const isTelling = (word: string): boolean =>
-  /^\p{Script=Han}{2,}/u.test(word) || (word.length >= 5 && word.length <= 200 && !/^[A-Z]+$/.test(word))
+  word.length <= 200 &&
+  (/^\p{Script=Han}{2,}/u.test(word) || (/^\d+$/.test(word) ? word.length >= 5 : word.length >= 4))

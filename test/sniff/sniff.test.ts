@@ -156,6 +156,14 @@ test('code, name and unit that agree on one item are certain; another specimen o
   expect(of('OBX|1|NM|QQQQ||4.1|||N|||F')).toBeNull()
 })
 
+test('a code read by its LOINC code gets no row, and the system is named even where it assigns the numbers', () => {
+  const obx = 'OBX|1|NM|718-7^Hemoglobin^LN||131|g/L|||||F'
+  const report = reportOn(gbk(message({ obx }).replace('^^^^MR', '^^^LIS^MR').replace('|HOSP|', '|LIS|')))
+  const seen = hl7(report).codes.find(({ place }) => place === 'OBX-3')
+  expect(seen).toMatchObject({ sourceSystem: 'LIS', matched: { itemId: 'LAB073', via: 'loinc' }, proposal: null })
+  expect(mappingText(report)).toContain('\n#  H900\tLIS\t718-7\tHemoglobin\tLAB073')
+})
+
 test('patient data that a sender put into coded fields is hidden and told', () => {
   const obx = 'OBX|1|NM|P00017^林岚^L||4.1|林岚|||||F'
   const report = reportOn(gbk(message({ obx })))
