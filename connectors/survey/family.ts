@@ -153,7 +153,8 @@ function textOf(bytes: Buffer): string {
 }
 
 function readXml(bytes: Buffer): FamilyReading | undefined {
-  const text = textOf(bytes).replace(/^[\s\x0b]+/, '')
+  // A shorter beginning: hostile openings of comments are searched again and again.
+  const text = textOf(bytes.subarray(0, 16 * 1024)).replace(/^[\s\x0b]+/, '')
   if (!text.startsWith('<')) return undefined
   const body = text.replace(/<\?[^]*?\?>|<!--[^]*?-->|<!DOCTYPE[^[>]*(?:\[[^\]]*\]\s*)?>/g, '').replace(/^\s+/, '')
   const root = /^<((?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*))/.exec(body)
