@@ -187,7 +187,7 @@ export type DeploymentConfig = Static<typeof deploymentConfig>
 
 /** What a process does whose configuration does not say. */
 export const defaultRoles = ({ uplink, gateway }: Pick<DeploymentConfig, 'uplink' | 'gateway'>): readonly Role[] =>
-  uplink !== undefined ? ['receive'] : gateway !== undefined ? roles : pipelineRoles
+  uplink !== undefined ? ['receive'] : roles.filter((role) => role !== 'gateway' || gateway !== undefined)
 
 /** What stands in the way of these roles in this configuration; undefined where nothing does. */
 export function roleProblem(

@@ -16,6 +16,7 @@ import { replayCommand } from './replay.js'
 import { runCommand } from './run.js'
 import { schemasCommand } from './schemas.js'
 import { simulateCommand } from './simulate.js'
+import { sniffCommand } from './sniff.js'
 import { testCommand } from './test.js'
 import { traceCommand } from './trace.js'
 import { exitCodes, processTerminal } from './terminal.js'
@@ -32,6 +33,7 @@ const commands = [
   runCommand,
   checkCommand,
   inspectCommand,
+  sniffCommand,
   replayCommand,
   backfillCommand,
   testCommand,
