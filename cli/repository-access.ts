@@ -59,7 +59,7 @@ export async function openRepository(configuration: Pick<Configuration, 'databas
   return database
 }
 
-/** Runs `work` on the repository that the flags or the environment name. @throws UsageError where there is none yet */
+/** Runs `work` on the repository that the flags or the environment name. @throws UsageError where the folder of the embedded one is not there */
 export async function onRepository<T>(
   flags: PlaceFlags,
   terminal: Terminal,
@@ -67,9 +67,9 @@ export async function onRepository<T>(
 ): Promise<T> {
   const configuration = await configurationOf(flags, terminal)
   const { database: remote, dataDir = '.hutong' } = configuration
-  if (remote === undefined && !existsSync(join(dataDir, 'database'))) {
+  if (remote === undefined && !existsSync(dataDir)) {
     throw new UsageError(
-      `no repository in ${dataDir}: name the folder with --data-dir, a configuration with --config, or set HUTONG_DATABASE_URL`,
+      `there is no folder ${dataDir}: name the folder with --data-dir, a configuration with --config, or set HUTONG_DATABASE_URL`,
     )
   }
   const database = await openRepository(configuration)
