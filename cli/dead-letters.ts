@@ -4,7 +4,7 @@ import { createLogger } from '../core/telemetry.js'
 import { unpackContent } from '../pipelines/content.js'
 import { dryRun } from '../pipelines/dry-run.js'
 import { redrive } from '../pipelines/redrive.js'
-import { pause } from '../pipelines/stage.js'
+import { pause } from '../core/pause.js'
 import {
   deadLettersByCause,
   listDeadLetters,

@@ -1,7 +1,7 @@
 import { RetryableError, UsageError } from '../core/errors.js'
 import type { Logger } from '../core/telemetry.js'
 import type { EventLog } from '../log/event-log.js'
-import { pause } from '../pipelines/stage.js'
+import { pause } from '../core/pause.js'
 import type { EventCodec } from '../schemas/codec.js'
 
 /** The way out of a process: the log, and the codec of what is written to it. */

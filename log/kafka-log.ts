@@ -14,6 +14,7 @@ import kafkajs, {
 } from 'kafkajs'
 import type { ConnectionOptions } from 'node:tls'
 import { RecordError, RetryableError, UsageError } from '../core/errors.js'
+import { pause } from '../core/pause.js'
 import type { Logger } from '../core/telemetry.js'
 import { AppendQueue, type AppendRequest } from './append-queue.js'
 import { CommitQueue } from './commit-queue.js'
@@ -725,18 +726,6 @@ function outcome(error: unknown, what: string): Error {
   const message = `${what}: ${cause.message}`
   const isRefused = nameOf(error) === 'KafkaJSSASLAuthenticationError' || refusals.has(typeOf(error) ?? '')
   return isRefused ? new UsageError(message, { cause }) : new RetryableError(message, { cause })
-}
-
-function pause(waitMs: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, signal?.aborted === true ? 0 : waitMs)
-    signal?.addEventListener('abort', done, { once: true })
-  })
 }
 
 /** kafkajs speaks of addresses, groups and offsets, never of contents; what it calls an error mostly heals by itself. */

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { Agent } from 'node:https'
 import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { UsageError } from '../core/errors.js'
+import { readPemFile } from '../core/pem.js'
 
 export interface UplinkCredentials {
   /** PEM files; read again at each new connection, so that a renewed certificate needs no restart. */
@@ -97,13 +96,9 @@ function tunnel(proxy: URL, host: string, port: number): Promise<Duplex> {
 }
 
 function readCredentials({ caFile, certFile, keyFile }: UplinkCredentials): { ca: string; cert: string; key: string } {
-  const read = (option: string, file: string): string => {
-    try {
-      return readFileSync(file, 'utf8')
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      throw new UsageError(`uplink.${option}: cannot read ${file}: ${code}`, { cause: error })
-    }
+  return {
+    ca: readPemFile('uplink.caFile', caFile),
+    cert: readPemFile('uplink.certFile', certFile),
+    key: readPemFile('uplink.keyFile', keyFile),
   }
-  return { ca: read('caFile', caFile), cert: read('certFile', certFile), key: read('keyFile', keyFile) }
 }

@@ -47,7 +47,7 @@ export function openUplink(options: UplinkOptions): Uplink {
   const url = addressOf(options.url, 'https:', 'uplink.url')
   const proxy = options.proxy === undefined ? undefined : addressOf(options.proxy, 'http:', 'uplink.proxy')
   const agent = uplinkAgent(options, proxy)
-  const pace = pacerOf(options.bytesPerSecond)
+  const pace = bandwidthCap(options.bytesPerSecond)
   const closing = new AbortController()
   let heldUntil = 0
   let turn: Promise<unknown> = Promise.resolve()
@@ -212,7 +212,8 @@ function parsed(text: string): { readonly outcome?: unknown; readonly code?: unk
   }
 }
 
-function pacerOf(bytesPerSecond: number | undefined): (bytes: number, signal: AbortSignal) => Promise<void> {
+/** Waits before bytes that would go beyond the rate. */
+function bandwidthCap(bytesPerSecond: number | undefined): (bytes: number, signal: AbortSignal) => Promise<void> {
   let freeAt = 0
   return async (bytes, signal) => {
     if (bytesPerSecond === undefined) return

@@ -1,5 +1,6 @@
 import { RetryableError } from '../core/errors.js'
 import type { LedgerPosition } from '../core/ids.js'
+import { pause } from '../core/pause.js'
 import type { Logger } from '../core/telemetry.js'
 import { Pacer } from '../log/pacer.js'
 import type { RawOutlet } from '../log/raw-outlet.js'
@@ -7,7 +8,6 @@ import type { Spool, SpooledMessage } from '../log/spool.js'
 import type { Lane } from '../log/topics.js'
 import type { RawMessage } from '../schemas/types.js'
 import { packContent, type ContentStores } from './content.js'
-import { pause } from './stage.js'
 
 /** What the spool does not know of a feed. */
 export interface FeedIdentity {

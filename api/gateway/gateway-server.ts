@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { RetryableError, UsageError } from '../../core/errors.js'
 import { GatewayRefusal, gatewayRefusals } from '../../core/gateway-refusals.js'
+import { readPemFile } from '../../core/pem.js'
 import type { Logger, Metrics } from '../../core/telemetry.js'
 import type { RawOutlet } from '../../log/raw-outlet.js'
 import { decodeBatch, uplinkPath } from '../../log/uplink-wire.js'
@@ -208,18 +208,10 @@ function createTlsServer(
   { certFile, keyFile, clientCaFile }: GatewayOptions,
   handle: (request: IncomingMessage, response: ServerResponse) => void,
 ): Server {
-  const read = (option: string, file: string): string => {
-    try {
-      return readFileSync(file, 'utf8')
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      throw new UsageError(`gateway.${option}: cannot read ${file}: ${code}`, { cause: error })
-    }
-  }
   const pem = {
-    cert: read('certFile', certFile),
-    key: read('keyFile', keyFile),
-    ca: read('clientCaFile', clientCaFile),
+    cert: readPemFile('gateway.certFile', certFile),
+    key: readPemFile('gateway.keyFile', keyFile),
+    ca: readPemFile('gateway.clientCaFile', clientCaFile),
   }
   try {
     return createServer(

@@ -1,6 +1,6 @@
 import { RetryableError } from '../../core/errors.js'
 import type { Logger } from '../../core/telemetry.js'
-import { pause } from '../../pipelines/stage.js'
+import { pause } from '../../core/pause.js'
 import { settleNotices, takeNotices, type DueNotice, type NoticeOutcome } from '../../repository/alerts.js'
 import type { Database } from '../../repository/database.js'
 import type { Channel } from './channels.js'

@@ -1,6 +1,6 @@
 import type { Logger, Metrics } from '../../core/telemetry.js'
 import { RetryableError } from '../../core/errors.js'
-import { pause } from '../../pipelines/stage.js'
+import { pause } from '../../core/pause.js'
 import { countOpenAlerts, updateAlerts } from '../../repository/alerts.js'
 import type { Database } from '../../repository/database.js'
 import {
