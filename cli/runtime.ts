@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { startGateway } from '../api/gateway/gateway-server.js'
 import { startStatusServer, type Readiness } from '../api/status-server.js'
 import { loadCatalogue, type Catalogue } from '../catalogue/catalogue.js'
 import type { Parser, Receiver } from '../connectors/connector.js'
@@ -28,7 +27,6 @@ import { normaliseStage } from '../pipelines/normalise.js'
 import { parseStage } from '../pipelines/parse.js'
 import { receive } from '../pipelines/receive.js'
 import { sinkStage, type SettledEvent } from '../pipelines/sink.js'
-import { pause } from '../core/pause.js'
 import { groupOf, runStage, type Stage } from '../pipelines/stage.js'
 import { openWatch } from '../services/watch/watch.js'
 import { headerTime } from '../services/watch/header-time.js'
@@ -40,6 +38,7 @@ import { openCodec, type EventCodec } from '../schemas/codec.js'
 import { registerSchemas } from '../schemas/compatibility.js'
 import type { Configuration, Connectors } from './config.js'
 import type { Role } from './config-schema.js'
+import { runGateway } from './gateway-role.js'
 import { lateLink, linkless, type LateLink, type Link } from './late-link.js'
 import { openRepository } from './repository-access.js'
 
@@ -171,7 +170,7 @@ async function runRoles(
     ...stages.map((stage) => runStage(stage, parts, until)),
     ...watchRole(parts, options, until),
     ...(parts.spool === undefined ? [] : receiveRole(parts, parts.spool, receivers, options, until)),
-    ...(options.roles.includes('gateway') ? [gatewayRole(parts, options, until)] : []),
+    ...(options.roles.includes('gateway') ? [runGateway(parts, options, until)] : []),
   ]
   parts.logger.info({ roles: options.roles, feeds: options.configuration.feeds.map((feed) => feed.name) }, 'running')
   try {
@@ -314,32 +313,6 @@ function watchRole(parts: Parts, options: RuntimeOptions, signal: AbortSignal): 
 /** A batch on a narrow line goes in about 20 s, so that little is sent twice when the line breaks. */
 const cappedBatchBytes = (bytesPerSecond: number): number =>
   Math.max(64 * 1024, Math.min(4 * 1024 * 1024, bytesPerSecond * 20))
-
-async function gatewayRole(parts: Parts, options: RuntimeOptions, signal: AbortSignal): Promise<void> {
-  const { gateway, feeds, environment } = options.configuration
-  if (gateway === undefined) throw new UsageError('the role gateway needs gateway: {port: …, …}')
-  const { host = '0.0.0.0', bodyMegabytesMax = 64, inFlightMegabytesMax = 256, requestTimeoutSeconds = 300 } = gateway
-  const { outlet, stores, metrics, logger } = parts
-  const hospitals = new Map(feeds.map(({ name, hospital }) => [name, hospital]))
-  const bodyBytesMax = bodyMegabytesMax * 1024 * 1024
-  const server = await startGateway({
-    ...gateway,
-    host,
-    province: { environment, hospitalOf: (feed) => hospitals.get(feed) },
-    bodyBytesMax,
-    inFlightBytesMax: inFlightMegabytesMax * 1024 * 1024,
-    requestTimeoutMs: requestTimeoutSeconds * 1000,
-    codec: await openCodec({ frameBytesMax: bodyBytesMax }),
-    outlet,
-    stores,
-    metrics,
-    logger,
-  })
-  logger.info({ port: server.port }, 'the gateway takes batches')
-  options.gatewayListening?.(server.port)
-  while (!signal.aborted) await pause(3_600_000, signal)
-  await server.close()
-}
 
 /** The parser of each feed, compiled once. */
 export function parsersOf(

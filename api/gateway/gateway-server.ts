@@ -1,21 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { pipeline } from 'node:stream/promises'
 import type { TLSSocket } from 'node:tls'
 import { RetryableError, UsageError } from '../../core/errors.js'
 import { GatewayRefusal, gatewayRefusals } from '../../core/gateway-refusals.js'
 import { readPemFile } from '../../core/pem.js'
 import type { Logger, Metrics } from '../../core/telemetry.js'
-import type { RawOutlet } from '../../log/raw-outlet.js'
-import { decodeBatch, uplinkPath } from '../../log/uplink-wire.js'
-import { rawContentBytesMax, type ContentStores } from '../../pipelines/content.js'
-import type { EventCodec } from '../../schemas/codec.js'
-import type { RawMessage } from '../../schemas/types.js'
-import { Admission } from './admission.js'
-import { checkMessage, type Province } from './check-message.js'
-import { edgeOf, type Edge } from './edge-certificate.js'
-import { announcedOf, decodeBody, readBody } from './read-body.js'
-import { TakenMessages } from './taken-messages.js'
+import { edgeOf } from './edge-certificate.js'
+import { routeOf, type GatewayAnswer, type GatewayRoute } from './route.js'
 
 export interface GatewayOptions {
   readonly host: string
@@ -24,18 +17,10 @@ export interface GatewayOptions {
   readonly certFile: string
   readonly keyFile: string
   readonly clientCaFile: string
-  readonly province: Omit<Province, 'contentBytesMax'>
-  /** Of a batch, as sent and decoded, bytes. */
-  readonly bodyBytesMax: number
-  /** Of all batches under way, bytes; each counts as sent and decoded. */
-  readonly inFlightBytesMax: number
-  /** A body that has not arrived by then is refused, ms. */
+  /** What the port is for. */
+  readonly routes: readonly GatewayRoute[]
+  /** A request that has not arrived by then is refused, ms. */
   readonly requestTimeoutMs: number
-  /** The event log: durable there when it resolves. */
-  readonly outlet: RawOutlet
-  /** Reads what edges write: the schemas of this installation and its releases. */
-  readonly codec: EventCodec
-  readonly stores: Pick<ContentStores, 'objects'>
   readonly metrics: Metrics
   readonly logger: Logger
 }
@@ -51,15 +36,14 @@ const connectionsMax = 8192
 const lingerMs = 2000
 
 /**
- * Takes batches of edges over mutual TLS and answers 200 only when the event log holds them durably. Every refusal is
- * JSON {"code","message"}, the code of gatewayRefusals. @throws UsageError for files or an address that cannot be used
+ * One HTTPS port for all that edges ask, each known by its client certificate. Every refusal is JSON
+ * {"code","message"}, the code of gatewayRefusals. @throws UsageError for files or an address that cannot be used
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const stop = new AbortController()
-  const take = batchTaker(options, stop.signal)
   const server = createTlsServer(options, (request, response) => {
-    take(request).then(
-      (answer) => reply(response, 200, answer),
+    answerOf(request, options.routes, stop.signal).then(
+      (answer) => reply(response, answer, options.logger),
       (error: unknown) => refuse(request, response, asRefusal(error, options.logger), options),
     )
   })
@@ -91,78 +75,19 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
 }
 
-interface Taken {
-  readonly outcome: 'taken' | 'already'
-  readonly messages: number
-  /** Highest number of each feed and epoch that the log now holds of this batch. */
-  readonly highest: readonly { readonly feed: string; readonly epoch: number; readonly seq: number }[]
-}
-
-function batchTaker(options: GatewayOptions, signal: AbortSignal): (request: IncomingMessage) => Promise<Taken> {
-  const { metrics, codec, bodyBytesMax } = options
-  const admission = new Admission({ bytesMax: options.inFlightBytesMax, batchesPerEdgeMax: 2 })
-  const memory = new TakenMessages()
-  const province = { ...options.province, contentBytesMax: bodyBytesMax }
-  return async (request) => {
-    const edge = edgeOf(request.socket as TLSSocket)
-    if (request.url !== uplinkPath) throw new GatewayRefusal('path-unknown')
-    if (request.method !== 'POST') throw new GatewayRefusal('method-unknown')
-    if (signal.aborted) throw new GatewayRefusal('stopping', '', 5)
-    const announced = announcedOf(request, bodyBytesMax)
-    const leave = admission.enter(keyOf(edge), announced.length + announced.decodedLength)
-    metrics.gatewayInFlight.set(admission.bytesInFlight)
-    try {
-      const body = await decodeBody(await readBody(request, announced.length, options.requestTimeoutMs), announced)
-      const { header, messages } = await decodeBatch(body, codec)
-      if (header.environment !== province.environment) throw new GatewayRefusal('environment-mismatch')
-      for (const message of messages) await checkMessage(message, edge, province)
-      const taken = await append(messages, edge, options, memory, signal)
-      metrics.gatewayBatches.inc({ hospital: edge.hospital, outcome: taken.outcome })
-      metrics.gatewayBytes.inc({ hospital: edge.hospital }, announced.length)
-      return taken
-    } finally {
-      leave()
-      metrics.gatewayInFlight.set(admission.bytesInFlight)
-    }
-  }
-}
-
-async function append(
-  messages: readonly RawMessage[],
-  edge: Edge,
-  { outlet, stores, metrics }: GatewayOptions,
-  memory: TakenMessages,
+async function answerOf(
+  request: IncomingMessage,
+  routes: readonly GatewayRoute[],
   signal: AbortSignal,
-): Promise<Taken> {
-  const key = keyOf(edge)
-  const fresh = messages.filter((message) => message.kind === 'watermark' || !memory.has(key, message))
-  const stamped: RawMessage[] = []
-  for (const message of fresh)
-    stamped.push(await withLargeContentStored({ ...message, hospital: edge.hospital }, stores))
-  if (stamped.length > 0) await outlet.send(stamped, signal)
-  const appended = fresh.filter(({ kind }) => kind === 'message')
-  memory.remember(key, appended)
-  for (const { feed, lane } of appended) metrics.gatewayMessages.inc({ feed, lane })
-  const wasAll = messages.length > 0 && fresh.length === 0
-  return { outcome: wasAll ? 'already' : 'taken', messages: messages.length, highest: highestOf(messages) }
+): Promise<GatewayAnswer> {
+  const route = routeOf(routes, request)
+  // Who shows no certificate learns nothing of what there is here.
+  const edge = typeof route === 'object' && route.identity === 'none' ? undefined : edgeOf(request.socket as TLSSocket)
+  if (route === undefined) throw new GatewayRefusal('path-unknown')
+  if (route === 'method') throw new GatewayRefusal('method-unknown')
+  if (signal.aborted) throw new GatewayRefusal('stopping', '', 5)
+  return route.identity === 'none' ? route.handle(request, signal) : route.handle(request, edge!, signal)
 }
-
-async function withLargeContentStored(message: RawMessage, { objects }: GatewayOptions['stores']): Promise<RawMessage> {
-  const { content } = message
-  if (content === null || content.length <= rawContentBytesMax) return message
-  return { ...message, content: null, contentRef: await objects.put(content) }
-}
-
-function highestOf(messages: readonly RawMessage[]): Taken['highest'] {
-  const highest = new Map<string, Taken['highest'][number]>()
-  for (const { kind, feed, epoch, seq } of messages) {
-    const place = `${feed}/${epoch}`
-    if (kind === 'message' && (highest.get(place)?.seq ?? 0) < seq) highest.set(place, { feed, epoch, seq })
-  }
-  return [...highest.values()]
-}
-
-const keyOf = ({ hospital, name }: Edge): string => `${hospital}:${name}`
 
 function asRefusal(error: unknown, logger: Logger): GatewayRefusal {
   if (error instanceof GatewayRefusal) return error
@@ -171,7 +96,7 @@ function asRefusal(error: unknown, logger: Logger): GatewayRefusal {
     return new GatewayRefusal('log-away', error.message, seconds, { cause: error })
   }
   // One edge's request must not end the process that the others use: the batch stays in its spool.
-  logger.error({ err: error }, 'a batch met a fault of the gateway')
+  logger.error({ err: error }, 'a request met a fault of the gateway')
   return new GatewayRefusal('fault', '', 30, { cause: error })
 }
 
@@ -183,7 +108,7 @@ function refuse(
 ): void {
   const { code, message, retryAfterSeconds } = refusal
   metrics.gatewayRefusals.inc({ code })
-  logger.warn({ peer: request.socket.remoteAddress, code, cause: message }, 'a batch was refused')
+  logger.warn({ peer: request.socket.remoteAddress, code, cause: message }, 'a request was refused')
   // The details of our log are for our log.
   const told = code === 'log-away' ? gatewayRefusals[code].en : message
   if (retryAfterSeconds !== undefined) response.setHeader('retry-after', retryAfterSeconds)
@@ -194,10 +119,21 @@ function refuse(
     request.resume()
     setTimeout(() => socket.destroy(), lingerMs).unref()
   }
-  reply(response, gatewayRefusals[code].status, { code, message: told })
+  send(response, gatewayRefusals[code].status, { code, message: told })
 }
 
-function reply(response: ServerResponse, status: number, body: object): void {
+function reply(response: ServerResponse, answer: GatewayAnswer, logger: Logger): void {
+  if ('json' in answer) return send(response, 200, answer.json)
+  response.writeHead(200, {
+    'content-type': answer.contentType,
+    'content-length': answer.bytes,
+    'cache-control': 'no-store',
+  })
+  // Who asked sees a body that is too short, and asks again.
+  pipeline(answer.stream, response).catch((error: unknown) => logger.warn({ err: error }, 'an answer was cut off'))
+}
+
+function send(response: ServerResponse, status: number, body: object): void {
   response.on('error', () => undefined)
   response
     .writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' })

@@ -53,6 +53,18 @@ export async function readBody(request: IncomingMessage, length: number, timeout
   return Buffer.concat(chunks)
 }
 
+/** The body of a small request in JSON. @throws GatewayRefusal length-missing, body-too-large, too-slow, body-unreadable */
+export async function readJson(request: IncomingMessage, bytesMax: number, timeoutMs: number): Promise<unknown> {
+  const length = lengthOf(request.headers['content-length'])
+  if (length > bytesMax) throw new GatewayRefusal('body-too-large', `${length} bytes; at most ${bytesMax}`)
+  const text = (await readBody(request, length, timeoutMs)).toString('utf8')
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new GatewayRefusal('body-unreadable', 'it is not JSON', undefined, { cause })
+  }
+}
+
 const decoders = { gzip: promisify(gunzip), br: promisify(brotliDecompress) }
 
 /** Never makes more than the length stated, whatever the body expands to. @throws GatewayRefusal body-unreadable */

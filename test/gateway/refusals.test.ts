@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { edgeOfNames } from '../../api/gateway/edge-certificate.js'
+import { batchRoute, type BatchOptions } from '../../api/gateway/batches.js'
 import { startGateway, type Gateway, type GatewayOptions } from '../../api/gateway/gateway-server.js'
 import { RetryableError } from '../../core/errors.js'
 import { messageId } from '../../core/ids.js'
@@ -48,16 +49,12 @@ afterAll(async () => {
   await rm(dataDir, { recursive: true, force: true })
 })
 
-const start = (options: Partial<GatewayOptions> = {}): Promise<Gateway> =>
-  startGateway({
-    host: '127.0.0.1',
-    port: 0,
-    ...server,
-    clientCaFile: authority.caFile,
+const start = (options: Partial<BatchOptions & GatewayOptions> = {}): Promise<Gateway> => {
+  const requestTimeoutMs = options.requestTimeoutMs ?? 20_000
+  const batches = batchRoute({
     province: { environment: 'test', hospitalOf: (feed) => ({ lis: 'H001', ris: 'H002' })[feed] },
     bodyBytesMax: 1024 * 1024,
     inFlightBytesMax: 4 * 1024 * 1024,
-    requestTimeoutMs: 20_000,
     outlet: {
       contentBytesMax: 512 * 1024,
       async send(messages) {
@@ -69,9 +66,21 @@ const start = (options: Partial<GatewayOptions> = {}): Promise<Gateway> =>
     codec,
     stores: { objects: folderObjectStore(join(dataDir, 'objects')) },
     metrics,
+    ...options,
+    requestTimeoutMs,
+  })
+  return startGateway({
+    host: '127.0.0.1',
+    port: 0,
+    ...server,
+    clientCaFile: authority.caFile,
+    routes: [batches],
+    metrics,
     logger: createLogger({ level: 'silent' }),
     ...options,
+    requestTimeoutMs,
   })
+}
 
 beforeEach(async () => {
   appended = []
