@@ -123,6 +123,14 @@ const benchmarks: readonly Benchmark[] = [
         : undefined,
   },
   {
+    name: 'gateway',
+    title: 'gateway, one process, 1,500 edges over mutual TLS',
+    unit: '',
+    needs: ['kafkaBrokers'],
+    full: [],
+    quick: ['--edges', '100', '--busy', '10', '--seconds', '5', '--rounds', '1'],
+  },
+  {
     name: 'whole-path',
     title: '(e) MLLP to rows, a process a role',
     unit: '',

@@ -186,7 +186,8 @@ function parsed(line: string): { level?: number; msg?: string; feed?: string; po
   }
 }
 
-async function removeTopics(brokers: readonly string[], prefix: string): Promise<void> {
+/** Topics and consumer groups of a prefix. */
+export async function removeTopics(brokers: readonly string[], prefix: string): Promise<void> {
   const admin = new Kafka({ brokers: [...brokers], clientId: 'bench', logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
   try {
