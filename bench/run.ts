@@ -128,7 +128,7 @@ const benchmarks: readonly Benchmark[] = [
     unit: '',
     needs: ['kafkaBrokers'],
     full: [],
-    quick: ['--edges', '100', '--busy', '10', '--seconds', '5', '--rounds', '1'],
+    quick: ['--edges', '100', '--busy', '10', '--every', '2', '--seconds', '5', '--rounds', '1'],
   },
   {
     name: 'whole-path',
