@@ -6,7 +6,7 @@ import { acknowledgeAlert, listAlerts, type Alert, type AlertFilter } from '../r
 import { alertKinds } from '../services/watch/judge.js'
 import { kindText, localMinute } from '../services/watch/notice-text.js'
 import { onRepository, withPlace, type PlaceFlags } from './repository-access.js'
-import { table, type Terminal } from './terminal.js'
+import { numberFrom1, table, type Terminal } from './terminal.js'
 
 interface AlertFlags extends PlaceFlags {
   readonly feed?: string
@@ -30,7 +30,7 @@ export function alertsCommand(program: Command, terminal: Terminal): void {
     .option('--by <name>', 'who (default: the user of this session)')
     .option('--json', 'one JSON object')
     .action(async (id: string, flags: AlertFlags & { note?: string; by?: string }) => {
-      const number = numberOf('id', id)
+      const number = numberFrom1('id', id)
       const by = flags.by ?? userInfo().username
       const alert = await onRepository(flags, terminal, (database) =>
         acknowledgeAlert(database, number, by, systemClock.now(), flags.note),
@@ -61,7 +61,7 @@ async function show(flags: AlertFlags, terminal: Terminal, filter: AlertFilter):
   const found = await onRepository(flags, terminal, (database) =>
     listAlerts(database, {
       ...filter,
-      limit: numberOf('--limit', flags.limit),
+      limit: numberFrom1('--limit', flags.limit),
       ...(feed !== undefined && { feed }),
       ...(hospital !== undefined && { hospital }),
       ...(kind !== undefined && { kind }),
@@ -86,10 +86,4 @@ function rowOf(alert: Alert, terminal: Terminal): readonly string[] {
   const what = kindText(alert.kind, alert.facts, language)
   const who = [alert.hospital ?? '', alert.feed ?? 'platform']
   return [String(alert.id), state, ...who, localMinute(alert.since), what, alert.note ?? '']
-}
-
-function numberOf(name: string, text: string): number {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < 1) throw new UsageError(`${name} must be a number from 1, not ${text}`)
-  return value
 }

@@ -99,13 +99,19 @@ export const deploymentConfig = Type.Object(
     uplink: Type.Optional(
       Type.Object(
         {
-          url: Type.String({ description: 'https://host:port of the gateway', pattern: '^https://[^/]+/?$' }),
-          caFile: Type.String({ description: 'CA certificates that the gateway is known by, PEM file', minLength: 1 }),
-          certFile: Type.String({
-            description: 'Client certificate of this edge, followed by its intermediate certificates, PEM file',
-            minLength: 1,
-          }),
-          keyFile: Type.String({ description: 'Key of the client certificate, PEM file', minLength: 1 }),
+          url: Type.Optional(
+            Type.String({
+              description: 'https://host:port of the gateway; the one this edge was enrolled at where left out',
+              pattern: '^https://[^/]+/?$',
+            }),
+          ),
+          caFile: optionalText(
+            'CA certificates that the gateway is known by, PEM file. Left out with certFile and keyFile: what `hutong enrol` put into dataDir, renewed by itself',
+          ),
+          certFile: optionalText(
+            'Client certificate of this edge, followed by its intermediate certificates, PEM file',
+          ),
+          keyFile: optionalText('Key of the client certificate, PEM file'),
           proxy: Type.Optional(
             Type.String({
               description:
@@ -131,7 +137,35 @@ export const deploymentConfig = Type.Object(
           port: Type.Integer({ description: 'Port of HTTPS with client certificates', minimum: 0, maximum: 65_535 }),
           certFile: Type.String({ description: "The gateway's certificate, PEM file", minLength: 1 }),
           keyFile: Type.String({ description: 'Key of the certificate, PEM file', minLength: 1 }),
-          clientCaFile: Type.String({ description: 'Authorities of the client certificates, PEM file', minLength: 1 }),
+          clientCaFile: optionalText(
+            'Authorities of the client certificates beside that of authority, PEM file; needed without authority',
+          ),
+          crlFile: optionalText(
+            'Certificates that the authorities of clientCaFile have revoked, PEM file (X509 CRL); read again when it changes',
+          ),
+          authority: Type.Optional(
+            Type.Object(
+              {
+                certFile: Type.String({
+                  description: 'Certificate of the authority, followed by those above it, PEM file',
+                  minLength: 1,
+                }),
+                keyFile: Type.String({ description: 'Key of the authority, PEM file', minLength: 1 }),
+                passphrase: optionalText('Of the key; write ${NAME} to take it from the environment'),
+                edgeDays: size("Lifetime of an edge's certificate, days; renewed at two thirds of it", 90),
+              },
+              {
+                ...closed,
+                description: "Issues and renews the certificates of edges: of `hutong ca init`, or the province's own",
+              },
+            ),
+          ),
+          releaseKeyFiles: Type.Optional(
+            Type.Array(Type.String({ minLength: 1 }), {
+              description:
+                'Ed25519 public keys, PEM files, told to edges when they enrol and renew: packages and configurations must be signed by one of them',
+            }),
+          ),
           bodyMegabytesMax: size('A larger batch, as sent or decoded, is refused, MiB; above the largest message', 64),
           inFlightMegabytesMax: size('Bytes of batches under way; more is refused with Retry-After, MiB', 256),
           requestTimeoutSeconds: size('A batch that has not arrived by then is refused, seconds', 300),

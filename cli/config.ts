@@ -139,6 +139,7 @@ function checkWhole(
   if (source.uplink !== undefined && source.kafka !== undefined) {
     report('/uplink', 'a process forwards to the gateway or to Kafka: leave out uplink or kafka')
   }
+  checkCertificates(source, report)
   if (Array.isArray(source.roles)) {
     const problem = roleProblem(source.roles, source)
     if (problem !== undefined) report('/roles', problem)
@@ -155,6 +156,26 @@ function checkWhole(
   const encryption = source.encryption
   if (encryption !== undefined && typeof encryption.keys === 'object' && !(encryption.keyId in encryption.keys)) {
     report('/encryption/keyId', unknownName('key', encryption.keyId, Object.keys(encryption.keys)))
+  }
+}
+
+function checkCertificates({ uplink, gateway }: Partial<DeploymentConfig>, report: Report): void {
+  if (uplink !== undefined && uplink !== null) {
+    const own = (['url', 'caFile', 'certFile', 'keyFile'] as const).filter((name) => uplink[name] !== undefined)
+    const isEnrolled = own.every((name) => name === 'url')
+    if (!isEnrolled && own.length < 4) {
+      report(
+        '/uplink',
+        'url, caFile, certFile and keyFile belong together; leave them all out on an edge that was enrolled',
+      )
+    }
+  }
+  if (gateway === undefined || gateway === null) return
+  if (gateway.clientCaFile === undefined && gateway.authority === undefined) {
+    report('/gateway', 'who edges are known by is missing: add authority: {certFile, keyFile} or clientCaFile')
+  }
+  if (gateway.crlFile !== undefined && gateway.clientCaFile === undefined && gateway.authority === undefined) {
+    report('/gateway/crlFile', 'a list of revoked certificates needs the authority that signed it: add clientCaFile')
   }
 }
 

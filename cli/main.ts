@@ -5,10 +5,13 @@ import { readEnvironment } from '../core/environment.js'
 import { RetryableError, UsageError } from '../core/errors.js'
 import { alertsCommand } from './alerts.js'
 import { backfillCommand } from './backfill.js'
+import { caCommand } from './ca.js'
 import { checkCommand } from './check.js'
 import { deadLettersCommand } from './dead-letters.js'
 import { doctorCommand } from './doctor.js'
 import { demoCommand } from './demo.js'
+import { edgeCommand } from './edge.js'
+import { enrolCommand } from './enrol.js'
 import { expectCommand } from './expect.js'
 import { inspectCommand } from './inspect.js'
 import { reconcileCommand } from './reconcile.js'
@@ -45,6 +48,9 @@ const commands = [
   simulateCommand,
   alertsCommand,
   expectCommand,
+  caCommand,
+  edgeCommand,
+  enrolCommand,
 ]
 for (const command of commands) command(program, terminal)
 

@@ -41,6 +41,7 @@ import type { Role } from './config-schema.js'
 import { runGateway } from './gateway-role.js'
 import { lateLink, linkless, type LateLink, type Link } from './late-link.js'
 import { openRepository } from './repository-access.js'
+import { certificateRole, uplinkOf } from './uplink-role.js'
 
 export interface RuntimeOptions {
   readonly configuration: Configuration
@@ -106,25 +107,25 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
   try {
     const open = (): Promise<Link> => openLink(configuration, dataDir, logger)
-    const { uplink } = configuration
+    const uplink = configuration.uplink === undefined ? undefined : await uplinkOf(configuration.uplink, dataDir)
     // What only takes messages needs the event log for nothing but appending: others hold them while it is away.
     const onlyTakes = roles.every((role) => role === 'receive' || role === 'gateway')
     const late = configuration.kafka !== undefined && onlyTakes ? lateLink(open, logger) : undefined
     const { log, codec } = uplink !== undefined ? linkless(await openCodec()) : (late ?? (await open()))
     closing.unshift(() => log.close())
-    const outlet =
-      uplink === undefined
-        ? logOutlet(log, codec)
-        : await opened(
-            Promise.resolve(openUplink({ ...uplink, environment: configuration.environment, codec, metrics })),
-          )
+    const { environment } = configuration
+    const line = uplink === undefined ? undefined : openUplink({ ...uplink, environment, codec, metrics })
+    if (line !== undefined) closing.unshift(() => line.close())
+    const outlet = line ?? logOutlet(log, codec)
     const spool = has('receive') ? await opened(openSpoolOf(options, dataDir, writeCipher, ciphers)) : undefined
     const needsDatabase = has('sink') || has('archive') || has('watch')
     const database = needsDatabase ? await opened(openRepository(configuration)) : undefined
     const parts = { log, codec, outlet, metrics, logger, stores, spool, database }
+    const keep =
+      uplink === undefined || line === undefined ? undefined : certificateRole(uplink, line, { metrics, logger })
     return {
       ...withoutUndefined(parts),
-      run: (signal) => runRoles(parts, options, signal, late),
+      run: (signal) => runRoles(parts, options, signal, late, keep),
       async close() {
         for (const close of closing) await close()
       },
@@ -159,6 +160,7 @@ async function runRoles(
   options: RuntimeOptions,
   signal: AbortSignal,
   late: LateLink | undefined,
+  keepCertificate: ((signal: AbortSignal) => Promise<void>) | undefined,
 ): Promise<void> {
   const stop = new AbortController()
   const until = AbortSignal.any([signal, stop.signal])
@@ -167,6 +169,7 @@ async function runRoles(
   const status = await startStatus(parts, options, stages, receivers)
   const work = [
     ...(late === undefined ? [] : [late.connect(until)]),
+    ...(keepCertificate === undefined ? [] : [keepCertificate(until)]),
     ...stages.map((stage) => runStage(stage, parts, until)),
     ...watchRole(parts, options, until),
     ...(parts.spool === undefined ? [] : receiveRole(parts, parts.spool, receivers, options, until)),

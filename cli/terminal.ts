@@ -1,4 +1,5 @@
 import type { Environment } from '../core/environment.js'
+import { UsageError } from '../core/errors.js'
 
 /** Where a command writes, so that it can be tried without a process. */
 export interface Terminal {
@@ -28,6 +29,13 @@ export const exitCodes = {
   /** Something outside (broker, database, registry) is not there. */
   unavailable: 3,
 } as const
+
+/** A flag that counts. @throws UsageError */
+export function numberFrom1(name: string, text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 1) throw new UsageError(`${name} must be a number from 1, not ${text}`)
+  return value
+}
 
 /** A line that is rewritten in place on a terminal, and printed at most every `everyMs` elsewhere. */
 export function progressLine(terminal: Terminal, everyMs = 5000): { show(text: string): void; end(): void } {

@@ -28,6 +28,56 @@ export const gatewayRefusals = {
     en: 'The client certificate does not name exactly one edge (SAN URI urn:hutong:edge:<hospital>:<edge>)',
     doEn: 'have the certificate issued again with that name',
   },
+  'certificate-revoked': {
+    status: 403,
+    en: 'The client certificate was revoked',
+    doEn: 'ask the province why; the edge comes back with a new token (hutong edge token) and hutong enrol',
+  },
+  'certificate-elsewhere': {
+    status: 403,
+    en: "The certificate is not one of this gateway's authority, and is not renewed here",
+    doEn: 'have it renewed by who issued it, or enrol the edge with a token',
+  },
+  'certificate-superseded': {
+    status: 403,
+    en: 'A later certificate of this edge is already in use',
+    doEn: 'look for a second machine with the same identity; give each its own name and token',
+  },
+  'token-unknown': {
+    status: 403,
+    en: 'This province has given out no such token',
+    doEn: 'copy the token again, or ask for a new one (hutong edge token)',
+  },
+  'token-expired': {
+    status: 403,
+    en: 'The token has expired',
+    doEn: 'ask for a new one (hutong edge token)',
+  },
+  'token-used': {
+    status: 403,
+    en: 'The token has been used, with another key',
+    doEn: 'ask for a new one; where nobody of yours used it, have the edge revoked first (hutong edge revoke)',
+  },
+  'csr-invalid': {
+    status: 400,
+    en: 'The request for a certificate cannot be granted',
+    doEn: 'send it with hutong enrol of this release',
+  },
+  'too-many-attempts': {
+    status: 429,
+    en: 'Too many tokens were tried from this address that are none',
+    doEn: 'wait a minute; copy the token again',
+  },
+  'enrolment-unavailable': {
+    status: 503,
+    en: 'This gateway issues no certificates, or not just now',
+    doEn: 'wait if the database of the province is away; otherwise gateway.authority is not configured there',
+  },
+  'revocations-unknown': {
+    status: 503,
+    en: 'The gateway has not known for too long which edges are revoked',
+    doEn: 'nothing at the edge; the province looks after its database',
+  },
   'hospital-forged': {
     status: 403,
     en: 'A message says it is of another hospital than the client certificate',

@@ -62,6 +62,26 @@ export class Metrics {
   )
   readonly uplinkBytes = this.counter('hutong_uplink_bytes_total', 'Compressed bytes the gateway answered', [])
   readonly uplinkAccepted = this.gauge('hutong_uplink_accepted', '1 when the gateway took the last batch, else 0', [])
+  readonly uplinkCertificate = this.gauge(
+    'hutong_uplink_certificate_seconds',
+    'Until the client certificate of this edge ends; negative when it has',
+    [],
+  )
+  readonly uplinkRenewals = this.counter(
+    'hutong_uplink_renewals_total',
+    'Renewals of the client certificate: renewed, a refusal code, unreachable, fault',
+    ['outcome'],
+  )
+  readonly gatewayCertificates = this.counter(
+    'hutong_gateway_certificates_total',
+    'Certificates issued to edges: enrolled, renewed, again (the same once more)',
+    ['outcome'],
+  )
+  readonly gatewayRevocationsAge = this.gauge(
+    'hutong_gateway_revocations_age_seconds',
+    'Since the list of revoked edges was last known to be the current one',
+    [],
+  )
   readonly gatewayBatches = this.counter('hutong_gateway_batches_total', 'Batches taken, or taken before (already)', [
     'hospital',
     'outcome',

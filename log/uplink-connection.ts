@@ -12,6 +12,15 @@ export interface UplinkCredentials {
   readonly keyFile: string
 }
 
+/** What a TLS connection is made with, PEM. */
+export interface TlsMaterial {
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
+  /** False only where the caller looks at the certificates itself. */
+  readonly rejectUnauthorized?: boolean
+}
+
 interface ConnectOptions {
   readonly host?: string
   readonly port?: number | string
@@ -23,9 +32,14 @@ const connectTimeoutMs = 20_000
 /** Connections to the gateway, kept alive, straight or through an HTTP proxy (CONNECT, RFC 9110 section 9.3.6). */
 export function uplinkAgent(credentials: UplinkCredentials, proxy: URL | undefined): Agent {
   readCredentials(credentials) // fails at the start rather than at night
+  return gatewayAgent(() => readCredentials(credentials), proxy)
+}
+
+/** The same with what `material` says at each new connection. */
+export function gatewayAgent(material: () => TlsMaterial, proxy: URL | undefined): Agent {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const createConnection = ({ host = '', port = 443 }: ConnectOptions, connected: Connected): undefined => {
-    open(host, Number(port), credentials, proxy).then(
+    openTls({ host, port: Number(port), proxy, material }).then(
       (socket) => connected(null, socket),
       (error: unknown) => connected(error as Error),
     )
@@ -33,14 +47,22 @@ export function uplinkAgent(credentials: UplinkCredentials, proxy: URL | undefin
   return Object.assign(agent, { createConnection })
 }
 
-async function open(
-  host: string,
-  port: number,
-  credentials: UplinkCredentials,
-  proxy: URL | undefined,
-): Promise<TLSSocket> {
+/** A connection on which TLS stands. */
+export async function openTls({
+  host,
+  port,
+  proxy,
+  material,
+}: {
+  readonly host: string
+  readonly port: number
+  readonly proxy: URL | undefined
+  readonly material: () => TlsMaterial
+}): Promise<TLSSocket> {
   const secure = {
-    ...readCredentials(credentials),
+    ...material(),
+    // The authority that the gateway is known by may be an intermediate one.
+    allowPartialTrustChain: true,
     minVersion: 'TLSv1.2' as const,
     ...(isIP(host) === 0 && { servername: host }),
   }
@@ -95,7 +117,7 @@ function tunnel(proxy: URL, host: string, port: number): Promise<Duplex> {
   })
 }
 
-function readCredentials({ caFile, certFile, keyFile }: UplinkCredentials): { ca: string; cert: string; key: string } {
+function readCredentials({ caFile, certFile, keyFile }: UplinkCredentials): TlsMaterial {
   return {
     ca: readPemFile('uplink.caFile', caFile),
     cert: readPemFile('uplink.certFile', certFile),

@@ -30,6 +30,8 @@ export interface UplinkOptions extends UplinkCredentials {
 }
 
 export interface Uplink extends RawOutlet {
+  /** What is sent from now on goes over a new connection, with the certificate that is there then. */
+  reconnect(): Promise<void>
   close(): Promise<void>
 }
 
@@ -65,6 +67,8 @@ export function openUplink(options: UplinkOptions): Uplink {
     options.metrics.uplinkAccepted.set(refused === undefined ? 1 : 0)
     if (refused === undefined) return
     const { code, sentence, retryAfterMs } = refused
+    // The next attempt shows the certificate that lies there by then.
+    if (code.startsWith('certificate-')) agent.destroy()
     if (code === 'body-too-large' && messages.length > 1) {
       const half = messages.length >> 1
       await post(messages.slice(0, half), signal)
@@ -86,6 +90,10 @@ export function openUplink(options: UplinkOptions): Uplink {
       turn = sent.catch(() => undefined)
       return sent
     },
+    async reconnect() {
+      turn = turn.then(() => agent.destroy())
+      await turn
+    },
     async close() {
       closing.abort()
       await turn
@@ -94,7 +102,7 @@ export function openUplink(options: UplinkOptions): Uplink {
   }
 }
 
-interface Answer {
+export interface Answer {
   readonly status: number
   readonly retryAfter: string | undefined
   readonly text: string
@@ -159,7 +167,8 @@ async function* pacedChunks(
   }
 }
 
-async function readAnswer(response: IncomingMessage): Promise<Answer> {
+/** @throws Error where it is longer than any of a gateway */
+export async function readAnswer(response: IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of response as AsyncIterable<Buffer>) {
@@ -175,16 +184,25 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
 }
 
 /** Why the batch was not taken, and when to try again. */
-interface Refused {
+export interface Refused {
   readonly code: string
   readonly sentence: string
   readonly retryAfterMs: number
+  /** Waiting mends it. */
+  readonly isTemporary: boolean
 }
 
 /** Undefined where the batch is taken. Its code counts only if it is ours: a proxy may answer in the gateway's stead. */
-export function refusedBy({ status, retryAfter, text }: Answer): Refused | undefined {
+export function refusedBy(answer: Answer): Refused | undefined {
+  const { status, text } = answer
   const body = parsed(text)
   if (status === 200 && (body.outcome === 'taken' || body.outcome === 'already')) return undefined
+  return refusalOf(answer)
+}
+
+/** What an answer that is not the one hoped for says. */
+export function refusalOf({ status, retryAfter, text }: Answer): Refused {
+  const body = parsed(text)
   const seconds = Number(retryAfter)
   const known = isGatewayRefusalCode(body.code) ? body.code : undefined
   const isTemporary = status === 429 || status === 503
@@ -196,11 +214,17 @@ export function refusedBy({ status, retryAfter, text }: Answer): Refused | undef
     return {
       code: 'unknown-answer',
       retryAfterMs,
+      isTemporary,
       sentence: `HTTP ${status}, and not from a gateway: look at uplink.url and the proxy`,
     }
   }
   const detail = typeof body.message === 'string' ? body.message.slice(0, 300) : gatewayRefusals[known].en
-  return { code: known, retryAfterMs, sentence: `${known}: ${detail}; what to do: ${gatewayRefusals[known].doEn}` }
+  return {
+    code: known,
+    retryAfterMs,
+    isTemporary,
+    sentence: `${known}: ${detail}; what to do: ${gatewayRefusals[known].doEn}`,
+  }
 }
 
 function parsed(text: string): { readonly outcome?: unknown; readonly code?: unknown; readonly message?: unknown } {
@@ -224,7 +248,8 @@ function bandwidthCap(bytesPerSecond: number | undefined): (bytes: number, signa
   }
 }
 
-function addressOf(text: string, protocol: string, option: string): URL {
+/** @throws UsageError naming the option where the text is no such address */
+export function addressOf(text: string, protocol: string, option: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== protocol || url.pathname !== '/') {
     throw new UsageError(`${option}: must be ${protocol}//host:port, without a path`)

@@ -7,11 +7,23 @@ export interface Edge {
   readonly name: string
 }
 
+/** An edge with the certificate that its connection was opened with. */
+export interface ConnectedEdge extends Edge {
+  readonly certificate: {
+    /** SHA-256 of the certificate, hex. */
+    readonly fingerprint: string
+    /** ms. */
+    readonly validFrom: number
+    /** DER. */
+    readonly raw: Buffer
+  }
+}
+
 const prefix = 'URI:urn:hutong:edge:'
 const datesWrong = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'])
 
 /** The edge that a connection's certificate names. @throws GatewayRefusal where it is none we accept */
-export function edgeOf(socket: TLSSocket): Edge {
+export function edgeOf(socket: TLSSocket): ConnectedEdge {
   const certificate = socket.getPeerCertificate()
   if (Object.keys(certificate).length === 0) throw new GatewayRefusal('certificate-missing')
   if (!socket.authorized) {
@@ -23,7 +35,9 @@ export function edgeOf(socket: TLSSocket): Edge {
   if (Date.parse(certificate.valid_to) < Date.now()) throw new GatewayRefusal('certificate-expired')
   const edge = edgeOfNames(certificate.subjectaltname)
   if (edge === undefined) throw new GatewayRefusal('certificate-unnamed')
-  return edge
+  const { raw, fingerprint256, valid_from } = certificate
+  const fingerprint = fingerprint256.replaceAll(':', '').toLowerCase()
+  return { ...edge, certificate: { fingerprint, validFrom: Date.parse(valid_from), raw } }
 }
 
 /**

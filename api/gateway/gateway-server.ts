@@ -7,7 +7,7 @@ import { RetryableError, UsageError } from '../../core/errors.js'
 import { GatewayRefusal, gatewayRefusals } from '../../core/gateway-refusals.js'
 import { readPemFile } from '../../core/pem.js'
 import type { Logger, Metrics } from '../../core/telemetry.js'
-import { edgeOf } from './edge-certificate.js'
+import { edgeOf, type ConnectedEdge } from './edge-certificate.js'
 import { routeOf, type GatewayAnswer, type GatewayRoute } from './route.js'
 
 export interface GatewayOptions {
@@ -16,7 +16,14 @@ export interface GatewayOptions {
   /** PEM files. */
   readonly certFile: string
   readonly keyFile: string
-  readonly clientCaFile: string
+  /** Authorities of client certificates, PEM file. */
+  readonly clientCaFile?: string
+  /** Further authorities of client certificates, PEM. */
+  readonly clientAuthorities?: string
+  /** Sent after those of certFile: who enrols finds the authority there that its token names. PEM. */
+  readonly chain?: string
+  /** Asked of each request with a certificate; says no by GatewayRefusal. */
+  readonly check?: (edge: ConnectedEdge) => void
   /** What the port is for. */
   readonly routes: readonly GatewayRoute[]
   /** A request that has not arrived by then is refused, ms. */
@@ -42,7 +49,7 @@ const lingerMs = 2000
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const stop = new AbortController()
   const server = createTlsServer(options, (request, response) => {
-    answerOf(request, options.routes, stop.signal).then(
+    answerOf(request, options, stop.signal).then(
       (answer) => reply(response, answer, options.logger),
       (error: unknown) => refuse(request, response, asRefusal(error, options.logger), options),
     )
@@ -77,12 +84,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 async function answerOf(
   request: IncomingMessage,
-  routes: readonly GatewayRoute[],
+  { routes, check }: GatewayOptions,
   signal: AbortSignal,
 ): Promise<GatewayAnswer> {
   const route = routeOf(routes, request)
   // Who shows no certificate learns nothing of what there is here.
   const edge = typeof route === 'object' && route.identity === 'none' ? undefined : edgeOf(request.socket as TLSSocket)
+  if (edge !== undefined) check?.(edge)
   if (route === undefined) throw new GatewayRefusal('path-unknown')
   if (route === 'method') throw new GatewayRefusal('method-unknown')
   if (signal.aborted) throw new GatewayRefusal('stopping', '', 5)
@@ -141,13 +149,15 @@ function send(response: ServerResponse, status: number, body: object): void {
 }
 
 function createTlsServer(
-  { certFile, keyFile, clientCaFile }: GatewayOptions,
+  { certFile, keyFile, clientCaFile, clientAuthorities = '', chain = '' }: GatewayOptions,
   handle: (request: IncomingMessage, response: ServerResponse) => void,
 ): Server {
   const pem = {
-    cert: readPemFile('gateway.certFile', certFile),
+    cert: `${readPemFile('gateway.certFile', certFile)}\n${chain}`,
     key: readPemFile('gateway.keyFile', keyFile),
-    ca: readPemFile('gateway.clientCaFile', clientCaFile),
+    ca: `${clientCaFile === undefined ? '' : readPemFile('gateway.clientCaFile', clientCaFile)}\n${clientAuthorities}`,
+    // An intermediate authority of the province is enough: what issued it need not be known here.
+    allowPartialTrustChain: true,
   }
   try {
     return createServer(

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
-import type { Edge } from './edge-certificate.js'
+import type { ConnectedEdge } from './edge-certificate.js'
 
 /** What a request that was not refused is answered with: status 200. */
 export type GatewayAnswer =
@@ -17,7 +17,7 @@ export type GatewayRoute =
   | (Place & {
       readonly identity: 'edge'
       /** `edge` is who the client certificate names; `signal` aborts when the gateway stops. */
-      handle(request: IncomingMessage, edge: Edge, signal: AbortSignal): Promise<GatewayAnswer>
+      handle(request: IncomingMessage, edge: ConnectedEdge, signal: AbortSignal): Promise<GatewayAnswer>
     })
   | (Place & {
       /** Whoever asks: the handler looks for itself at what the request shows instead of a certificate. */

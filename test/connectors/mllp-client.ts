@@ -84,9 +84,9 @@ export function oru(
 }
 
 /** Waits for a condition; the time allowed is generous, for it only bounds a failing test. */
-export async function until(condition: () => boolean, timeoutMs = 20_000): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
   const end = Date.now() + timeoutMs
-  while (!condition()) {
+  while (!(await condition())) {
     if (Date.now() > end) throw new Error('the condition did not come true')
     await new Promise((resolve) => setTimeout(resolve, 2))
   }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -13,6 +13,8 @@ export interface EdgeAuthority {
   readonly caFile: string
   /** With these subjectAltName entries, for example `URI:urn:hutong:edge:H001:front-1`. */
   issue(names: string, dates?: { readonly expired: boolean }): CertificateFiles
+  /** All revoked so far, with this one, as a list in PEM (X509 CRL). */
+  revoke(certificate: CertificateFiles): string
   close(): void
 }
 
@@ -44,6 +46,12 @@ export function edgeAuthority(commonName: string): EdgeAuthority {
         ...['-in', `${stem}.csr`, '-out', `${stem}.pem`, '-extfile', `${stem}.ext`, ...dates],
       )
       return { certFile: path(`${stem}.pem`), keyFile: path(`${stem}.key`) }
+    },
+    revoke({ certFile }) {
+      const signer = ['-config', 'ca.cnf', '-cert', 'ca.pem', '-keyfile', 'ca.key']
+      openssl('ca', ...signer, '-revoke', certFile)
+      openssl('ca', ...signer, '-gencrl', '-crldays', '1', '-out', 'crl.pem')
+      return readFileSync(path('crl.pem'), 'utf8')
     },
     close: () => rmSync(folder, { recursive: true, force: true }),
   }
