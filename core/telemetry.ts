@@ -62,6 +62,10 @@ export class Metrics {
   )
   readonly uplinkBytes = this.counter('hutong_uplink_bytes_total', 'Compressed bytes the gateway answered', [])
   readonly uplinkAccepted = this.gauge('hutong_uplink_accepted', '1 when the gateway took the last batch, else 0', [])
+  readonly feedHeld = this.gauge('hutong_feed_held', '1 while the gateway does not take this feed, by refusal code', [
+    'feed',
+    'code',
+  ])
   readonly gatewayBatches = this.counter('hutong_gateway_batches_total', 'Batches taken, or taken before (already)', [
     'hospital',
     'outcome',
