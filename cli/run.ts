@@ -22,7 +22,8 @@ export function runCommand(program: Command, terminal: Terminal): void {
         options.role === undefined ? (configuration.roles ?? defaultRoles(configuration)) : rolesOf(options.role)
       const problem = roleProblem(wanted, configuration)
       if (problem !== undefined) throw new UsageError(problem)
-      const runtime = await openRuntime({ configuration, connectors, roles: wanted })
+      const { language } = terminal.environment
+      const runtime = await openRuntime({ configuration, connectors, roles: wanted, language })
       if (configuration.database === undefined && runtime.database !== undefined) {
         runtime.logger.warn('no database configured: the embedded one does not flush to disk; for demo and tests only')
       }

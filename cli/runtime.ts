@@ -18,10 +18,11 @@ import type { RawOutlet } from '../log/raw-outlet.js'
 import type { Spool } from '../log/spool.js'
 import { openSpool } from '../log/spool-store.js'
 import { allTopics, contentOf, lanes, type Lane } from '../log/topics.js'
-import { openUplink } from '../log/uplink.js'
+import { openUplink, type Uplink } from '../log/uplink.js'
 import { archiveStage } from '../pipelines/archive.js'
 import type { ContentStores } from '../pipelines/content.js'
 import { forward } from '../pipelines/forward.js'
+import { HeldFeeds } from '../pipelines/held-feeds.js'
 import { logOutlet } from '../pipelines/log-outlet.js'
 import { normaliseStage } from '../pipelines/normalise.js'
 import { parseStage } from '../pipelines/parse.js'
@@ -58,6 +59,8 @@ export interface RuntimeOptions {
   readonly settled?: (events: readonly SettledEvent[]) => void
   readonly accepted?: (message: { readonly feed: string; readonly epoch: number; readonly seq: number }) => void
   readonly logger?: Logger
+  /** Of what an edge is told by its gateway (default en). */
+  readonly language?: 'zh' | 'en'
   /** Told once a feed can be reached. */
   readonly listening?: (feed: string, address: AddressInfo) => void
   /** Told once edges can reach the gateway. */
@@ -114,17 +117,19 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     const { log, codec } = uplink !== undefined ? linkless(await openCodec()) : (late ?? (await open()))
     closing.unshift(() => log.close())
     const { environment } = configuration
-    const line = uplink === undefined ? undefined : openUplink({ ...uplink, environment, codec, metrics })
+    const { language = 'en' } = options
+    const line = uplink === undefined ? undefined : openUplink({ ...uplink, environment, codec, metrics, language })
     if (line !== undefined) closing.unshift(() => line.close())
     const outlet = line ?? logOutlet(log, codec)
     const spool = has('receive') ? await opened(openSpoolOf(options, dataDir, writeCipher, ciphers)) : undefined
     const needsDatabase = has('sink') || has('archive') || has('watch')
     const database = needsDatabase ? await opened(openRepository(configuration)) : undefined
-    const parts = { log, codec, outlet, metrics, logger, stores, spool, database }
+    const opens = { log, codec, metrics, logger, stores, spool, database }
+    const parts = { ...opens, outlet, uplink: line, heldFeeds: new HeldFeeds() }
     const keep =
       uplink === undefined || line === undefined ? undefined : certificateRole(uplink, line, { metrics, logger })
     return {
-      ...withoutUndefined(parts),
+      ...withoutUndefined(opens),
       run: (signal) => runRoles(parts, options, signal, late, keep),
       async close() {
         for (const close of closing) await close()
@@ -151,6 +156,8 @@ async function openLink(configuration: Configuration, dataDir: string, logger: L
 
 type Parts = Omit<Runtime, 'run' | 'close' | 'spool' | 'database'> & {
   readonly outlet: RawOutlet
+  readonly uplink: Uplink | undefined
+  readonly heldFeeds: HeldFeeds
   readonly spool: Spool | undefined
   readonly database: Database | undefined
 }
@@ -259,7 +266,7 @@ function receiveRole(
   options: RuntimeOptions,
   signal: AbortSignal,
 ): Promise<void>[] {
-  const { outlet, metrics, logger, stores } = parts
+  const { outlet, metrics, logger, stores, heldFeeds } = parts
   const { feeds, environment, uplink } = options.configuration
   const byName = new Map(feeds.map((feed) => [feed.name, feed]))
   const identity = (feed: string): { hospital: string; connector: string } => {
@@ -281,6 +288,7 @@ function receiveRole(
     identity,
     logger,
     now,
+    heldFeeds,
     damaged: (name: string) => metrics.spoolDamaged.inc({ feed: name }),
     ...(lane !== undefined && { lane }),
     ...(uplink?.bytesPerSecond !== undefined && { batchBytesMax: cappedBatchBytes(uplink.bytesPerSecond) }),
@@ -353,7 +361,9 @@ async function collectGauges(
   stages: readonly Stage[],
   receivers: ReadonlyMap<string, Receiver>,
 ): Promise<void> {
-  const { metrics, spool, log } = parts
+  const { metrics, spool, log, heldFeeds } = parts
+  metrics.feedHeld.reset()
+  for (const { feed, code } of heldFeeds.list()) metrics.feedHeld.set({ feed, code }, 1)
   if (spool !== undefined) {
     const statistics = spool.statistics()
     metrics.spoolDepth.set(statistics.depth)
@@ -388,9 +398,11 @@ async function readinessOf(parts: Parts, stages: readonly Stage[]): Promise<Read
       return (error as Error).message
     }
   }
-  const { spool, database, log } = parts
+  const { spool, database, log, uplink, heldFeeds } = parts
   const states: Record<string, string> = {}
   if (spool !== undefined) states.spool = spool.statistics().accepting ? 'ok' : 'disk full: not acknowledging'
+  if (uplink !== undefined) states.uplink = uplink.problem ?? 'ok'
+  for (const { feed, sentence } of heldFeeds.list()) states[`feed ${feed}`] = sentence
   const first = stages[0]
   if (first !== undefined) states.log = await probe(() => log.positions(groupOf(first), first.topics.slice(0, 1)))
   if (database !== undefined) states.repository = await probe(() => database.transaction((tx) => tx.query('SELECT 1')))

@@ -82,6 +82,10 @@ export class Metrics {
     'Since the list of revoked edges was last known to be the current one',
     [],
   )
+  readonly feedHeld = this.gauge('hutong_feed_held', '1 while the gateway does not take this feed, by refusal code', [
+    'feed',
+    'code',
+  ])
   readonly gatewayBatches = this.counter('hutong_gateway_batches_total', 'Batches taken, or taken before (already)', [
     'hospital',
     'outcome',

@@ -5,7 +5,7 @@ import { messageId, type LedgerPosition } from '../core/ids.js'
 import { realFileSystem, type FileSystem } from './file-system.js'
 import { SegmentStore, StoreFullError } from './segment-store.js'
 import type { StoredPayload } from './segment-index.js'
-import type { Spool, SpooledBatch, SpooledMessage, SpoolMessage, SpoolStatistics } from './spool.js'
+import type { Holds, Spool, SpooledBatch, SpooledMessage, SpoolMessage, SpoolStatistics } from './spool.js'
 import { decodeSpoolFrame, encodeSpoolFrame } from './spool-frame.js'
 
 export interface SpoolOptions {
@@ -71,7 +71,12 @@ interface FeedStream {
   readonly ahead: Map<number, { readonly end: number; readonly bytes: number }>
 }
 
-type Ends = ReadonlyMap<FeedStream, { readonly from: number; readonly end: number; readonly bytes: number }>
+/** What a batch takes of one stream. */
+interface Taken {
+  readonly from: number
+  readonly end: number
+  readonly records: readonly StoredPayload[]
+}
 
 const streamName = (feed: string, epoch: number): string => `${epoch} ${feed}`
 
@@ -199,14 +204,14 @@ class StoredSpool implements Spool {
 
   async *unforwarded(
     signal: AbortSignal,
-    options: { readonly bytesMax?: number; readonly recordsMax?: number } = {},
+    options: { readonly bytesMax?: number; readonly recordsMax?: number; readonly holds?: Holds } = {},
   ): AsyncIterable<SpooledBatch> {
-    const { bytesMax = 4 * 1024 * 1024, recordsMax = 1000 } = options
+    const { bytesMax = 4 * 1024 * 1024, recordsMax = 1000, holds } = options
     const until = AbortSignal.any([signal, this.stop.signal])
     const next = new Map<string, number>()
     while (!until.aborted) {
-      const wake = this.nextAppend(until)
-      const batch = await this.gather(next, recordsMax, bytesMax)
+      const wake = this.nextChange(until, holds)
+      const batch = await this.gather(next, recordsMax, bytesMax, holds)
       if (batch === undefined) await wake
       else yield batch
     }
@@ -217,13 +222,14 @@ class StoredSpool implements Spool {
     next: Map<string, number>,
     recordsMax: number,
     bytesMax: number,
+    holds: Holds | undefined,
   ): Promise<SpooledBatch | undefined> {
     const messages: SpooledMessage[] = []
     const damaged: LedgerPosition[] = []
-    const ends = new Map<FeedStream, { from: number; end: number; bytes: number }>()
+    const ends = new Map<FeedStream, Taken>()
     let bytes = 0
     const waiting = [...this.streams.values()].filter(
-      (stream) => this.store.extent(stream.name).next > stream.forwarded,
+      (stream) => this.store.extent(stream.name).next > stream.forwarded && holds?.has(stream.feed) !== true,
     )
     waiting.sort((a, b) => a.epoch - b.epoch || (a.oldestAt ?? 0) - (b.oldestAt ?? 0))
     for (const stream of waiting) {
@@ -231,22 +237,29 @@ class StoredSpool implements Spool {
       const room = recordsMax - messages.length - damaged.length
       if (room <= 0 || bytes >= bytesMax) break
       const records = await this.store.read(stream.name, from, { recordsMax: room, bytesMax: bytesMax - bytes })
-      let taken = 0
       for (const record of records) {
         const message = this.decoded(stream, record)
-        taken += record.payload?.length ?? 0
+        bytes += record.payload?.length ?? 0
         if (message === undefined) damaged.push(positionOf(stream, record.number))
         else messages.push(message)
       }
-      bytes += taken
       const last = records.at(-1)
       if (last !== undefined) {
-        ends.set(stream, { from, end: last.number + 1, bytes: taken })
+        ends.set(stream, { from, end: last.number + 1, records })
         next.set(stream.name, last.number + 1)
       }
     }
     if (ends.size === 0) return undefined
-    return { messages, damaged, forwarded: () => this.markForwarded(ends) }
+    const forwarded = (except: readonly LedgerPosition[] = []): Promise<void> => {
+      for (const [stream, taken] of ends) {
+        const end = endBefore(stream, taken, except)
+        if (end === taken.end) continue
+        next.delete(stream.name)
+        ends.set(stream, { ...taken, end })
+      }
+      return this.markForwarded(ends)
+    }
+    return { messages, damaged, forwarded }
   }
 
   /** Undefined where it is lost. A payload that no key opens is not passed over: the role must be given the key. */
@@ -263,11 +276,12 @@ class StoredSpool implements Spool {
   }
 
   /** The cursor of a feed moves over what is forwarded without a gap: batches may be forwarded in any order. */
-  private async markForwarded(ends: Ends): Promise<void> {
+  private async markForwarded(ends: ReadonlyMap<FeedStream, Taken>): Promise<void> {
     const cells = new Map<string, Buffer>()
     const moved: FeedStream[] = []
-    for (const [stream, { from, end, bytes }] of ends) {
-      if (end <= stream.forwarded) continue
+    for (const [stream, { from, end, records }] of ends) {
+      if (end <= stream.forwarded || end <= from) continue
+      const bytes = records.reduce((sum, { number, payload }) => sum + (number < end ? (payload?.length ?? 0) : 0), 0)
       stream.ahead.set(from, { end, bytes })
       const before = stream.forwarded
       for (const [start, range] of [...stream.ahead].sort(([a], [b]) => a - b)) {
@@ -293,14 +307,17 @@ class StoredSpool implements Spool {
     }
   }
 
-  private nextAppend(signal: AbortSignal): Promise<void> {
+  /** Resolves at the next append, or where what is held has changed. */
+  private nextChange(signal: AbortSignal, holds: Holds | undefined): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
         unsubscribe()
+        endHolds?.()
         signal.removeEventListener('abort', done)
         resolve()
       }
       const unsubscribe = this.store.subscribe(done)
+      const endHolds = holds?.subscribe(done)
       signal.addEventListener('abort', done)
       if (signal.aborted) done()
     })
@@ -409,5 +426,11 @@ class StoredSpool implements Spool {
     await this.store.close()
   }
 }
+
+/** The first number of a stream that is not forwarded with its batch. */
+const endBefore = (stream: FeedStream, { from, end }: Taken, except: readonly LedgerPosition[]): number =>
+  except
+    .filter(({ feed, epoch }) => feed === stream.feed && epoch <= stream.epoch)
+    .reduce((least, { epoch, seq }) => Math.min(least, epoch < stream.epoch ? from : seq - 1), end)
 
 const positionOf = ({ feed, epoch }: FeedStream, number: number): LedgerPosition => ({ feed, epoch, seq: number + 1 })

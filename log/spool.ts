@@ -38,7 +38,7 @@ export interface Spool {
   /** Messages not yet forwarded, in order, waiting for new ones until `signal` aborts; cut at `bytesMax`. */
   unforwarded(
     signal: AbortSignal,
-    options?: { readonly bytesMax?: number; readonly recordsMax?: number },
+    options?: { readonly bytesMax?: number; readonly recordsMax?: number; readonly holds?: Holds },
   ): AsyncIterable<SpooledBatch>
   /** Highest accepted number of each feed and epoch. */
   watermarks(): readonly LedgerPosition[]
@@ -54,6 +54,16 @@ export interface SpooledBatch {
   readonly messages: readonly SpooledMessage[]
   /** Positions among these that were accepted and cannot be read any more: nothing will ever settle them. */
   readonly damaged?: readonly LedgerPosition[]
-  /** The log holds them durably; not delivered again, except after a crash before this became durable. */
-  forwarded(): Promise<void>
+  /**
+   * The log holds them durably, but for these and what follows each of them in its feed, which come again once the feed
+   * is not held; the others are not delivered again, except after a crash before this became durable.
+   */
+  forwarded(except?: readonly LedgerPosition[]): Promise<void>
+}
+
+/** Feeds whose messages stay in the spool for now, while those of others go on. */
+export interface Holds {
+  has(feed: string): boolean
+  /** Told of each change; returns the end of it. */
+  subscribe(changed: () => void): () => void
 }

@@ -76,6 +76,6 @@ async function readMessage(frame: Buffer, index: number, codec: EventCodec): Pro
   } catch (error) {
     if (!(error instanceof RecordError)) throw error
     const code = error.code === 'frame-unknown-schema' ? 'schema-unknown' : 'batch-unreadable'
-    throw new GatewayRefusal(code, `message ${index + 1} (${error.code})`, undefined, { cause: error })
+    throw new GatewayRefusal(code, `message ${index + 1} (${error.code})`, undefined, { cause: error, record: index })
   }
 }

@@ -6,12 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { RetryableError, UsageError } from '../core/errors.js'
-import { gatewayRefusals, isGatewayRefusalCode } from '../core/gateway-refusals.js'
+import { gatewayRefusals, isGatewayRefusalCode, refusalSentence } from '../core/gateway-refusals.js'
 import type { Metrics } from '../core/telemetry.js'
 import type { EventCodec } from '../schemas/codec.js'
 import type { RawMessage } from '../schemas/types.js'
-import type { RawOutlet } from './raw-outlet.js'
+import { HeldBackError, type HeldBack, type RawOutlet } from './raw-outlet.js'
 import { uplinkAgent, type UplinkCredentials } from './uplink-connection.js'
+import { narrowingOf, staysBehind } from './uplink-narrowing.js'
 import { batchContentType, decodedLengthHeader, encodeBatch, uplinkPath } from './uplink-wire.js'
 
 export interface UplinkOptions extends UplinkCredentials {
@@ -27,11 +28,15 @@ export interface UplinkOptions extends UplinkCredentials {
   readonly metrics: Metrics
   /** A request in which nothing moves for this long is given up, ms (default 90,000). */
   readonly idleTimeoutMs?: number
+  /** Of what is said to the edge's engineer (default en). */
+  readonly language?: 'zh' | 'en'
 }
 
 export interface Uplink extends RawOutlet {
   /** What is sent from now on goes over a new connection, with the certificate that is there then. */
   reconnect(): Promise<void>
+  /** Why the last batch was not accepted and what to do; undefined where it was, or where there was none yet. */
+  readonly problem: string | undefined
   close(): Promise<void>
 }
 
@@ -43,7 +48,7 @@ const refusedRetryMs = 30_000
 
 /**
  * Raw messages to the gateway of the province, one request at a time, a batch again until it is answered with 200. The
- * gateway's Retry-After holds all requests. @throws UsageError for an address or files that cannot be used
+ * gateway's Retry-After holds all requests; what it refuses of one feed holds that feed alone. @throws UsageError for an address or files that cannot be used
  */
 export function openUplink(options: UplinkOptions): Uplink {
   const url = addressOf(options.url, 'https:', 'uplink.url')
@@ -52,9 +57,10 @@ export function openUplink(options: UplinkOptions): Uplink {
   const pace = bandwidthCap(options.bytesPerSecond)
   const closing = new AbortController()
   let heldUntil = 0
+  let problem: string | undefined
   let turn: Promise<unknown> = Promise.resolve()
 
-  const post = async (messages: readonly RawMessage[], signal: AbortSignal): Promise<void> => {
+  const post = async (messages: readonly RawMessage[], signal: AbortSignal): Promise<Refused | undefined> => {
     const body = encodeBatch(
       options.environment,
       messages.map((message) => options.codec.encode('raw', message)),
@@ -62,27 +68,59 @@ export function openUplink(options: UplinkOptions): Uplink {
     const packed = await compress(body)
     const answer = await exchange({ url, agent, packed, decodedLength: body.length, pace, options, signal })
     options.metrics.uplinkBytes.inc(packed.length)
-    const refused = refusedBy(answer)
+    const refused = refusedBy(answer, options.language)
     options.metrics.uplinkRequests.inc({ outcome: refused?.code ?? 'taken' })
-    options.metrics.uplinkAccepted.set(refused === undefined ? 1 : 0)
-    if (refused === undefined) return
-    const { code, sentence, retryAfterMs } = refused
     // The next attempt shows the certificate that lies there by then.
-    if (code.startsWith('certificate-')) agent.destroy()
-    if (code === 'body-too-large' && messages.length > 1) {
-      const half = messages.length >> 1
-      await post(messages.slice(0, half), signal)
-      return post(messages.slice(half), signal)
+    if (refused?.code.startsWith('certificate-') === true) agent.destroy()
+    return refused
+  }
+  const accepted = (why: string | undefined): void => {
+    problem = why
+    options.metrics.uplinkAccepted.set(why === undefined ? 1 : 0)
+  }
+  const postNarrowing = async (messages: readonly RawMessage[], signal: AbortSignal): Promise<void> => {
+    const held = new Map<string, HeldBack>()
+    const parts = [messages]
+    for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
+      const going = part.filter((message) => !staysBehind(message, held.get(message.feed)))
+      if (going.length === 0) continue
+      const refused = await post(going, signal)
+      if (refused === undefined) {
+        accepted(undefined)
+        continue
+      }
+      const { code, sentence, retryAfterMs } = refused
+      const narrowing = narrowingOf(refused, going)
+      if (narrowing.step === 'wait') {
+        heldUntil = Date.now() + retryAfterMs
+        throw new RetryableError(sentence, { retryAfterMs })
+      }
+      if (narrowing.step === 'halve') {
+        const half = going.length >> 1
+        parts.unshift(going.slice(0, half), going.slice(half))
+        continue
+      }
+      const { index, whole } = narrowing
+      const { feed, epoch, seq } = going[index]!
+      // The whole of a feed stands still from before its first number.
+      const place = whole ? { feed, epoch: 0, seq: 0 } : { feed, epoch, seq }
+      held.set(feed, { ...place, whole, code, sentence, retryAfterMs })
+      parts.unshift(going)
     }
-    heldUntil = Date.now() + retryAfterMs
-    throw new RetryableError(sentence, { retryAfterMs })
+    if (held.size > 0) throw new HeldBackError([...held.values()])
   }
   const attempt = async (messages: readonly RawMessage[], signal: AbortSignal): Promise<void> => {
     const heldMs = heldUntil - Date.now()
     if (heldMs > 0) throw new RetryableError('the gateway asked to wait', { retryAfterMs: heldMs })
-    await post(messages, signal)
+    await postNarrowing(messages, signal).catch((error: unknown) => {
+      if (error instanceof RetryableError && !(error instanceof HeldBackError)) accepted(error.message)
+      throw error
+    })
   }
   return {
+    get problem() {
+      return problem
+    },
     // The edge's object store is not the province's: everything travels.
     contentBytesMax: Infinity,
     send(messages, signal) {
@@ -145,7 +183,6 @@ async function exchange(work: {
     return await answered
   } catch (error) {
     options.metrics.uplinkRequests.inc({ outcome: 'unreachable' })
-    options.metrics.uplinkAccepted.set(0)
     if (error instanceof UsageError) throw error
     const { code, message } = error as NodeJS.ErrnoException
     throw new RetryableError(`the gateway ${url.host} cannot be reached: ${code ?? message}`, { cause: error })
@@ -185,7 +222,11 @@ export async function readAnswer(response: IncomingMessage): Promise<Answer> {
 
 /** Why the batch was not taken, and when to try again. */
 export interface Refused {
+  /** HTTP */
+  readonly status: number
   readonly code: string
+  /** Index in the batch of what it is about. */
+  readonly record: number | undefined
   readonly sentence: string
   readonly retryAfterMs: number
   /** Waiting mends it. */
@@ -193,15 +234,15 @@ export interface Refused {
 }
 
 /** Undefined where the batch is taken. Its code counts only if it is ours: a proxy may answer in the gateway's stead. */
-export function refusedBy(answer: Answer): Refused | undefined {
+export function refusedBy(answer: Answer, language: 'zh' | 'en' = 'en'): Refused | undefined {
   const { status, text } = answer
   const body = parsed(text)
   if (status === 200 && (body.outcome === 'taken' || body.outcome === 'already')) return undefined
-  return refusalOf(answer)
+  return refusalOf(answer, language)
 }
 
 /** What an answer that is not the one hoped for says. */
-export function refusalOf({ status, retryAfter, text }: Answer): Refused {
+export function refusalOf({ status, retryAfter, text }: Answer, language: 'zh' | 'en' = 'en'): Refused {
   const body = parsed(text)
   const seconds = Number(retryAfter)
   const known = isGatewayRefusalCode(body.code) ? body.code : undefined
@@ -212,22 +253,26 @@ export function refusalOf({ status, retryAfter, text }: Answer): Refused {
   const retryAfterMs = Math.round(waitMs * (1 + Math.random() / 5))
   if (known === undefined) {
     return {
+      status,
       code: 'unknown-answer',
+      record: undefined,
       retryAfterMs,
       isTemporary,
-      sentence: `HTTP ${status}, and not from a gateway: look at uplink.url and the proxy`,
+      sentence: unknownAnswer[language](status),
     }
   }
   const detail = typeof body.message === 'string' ? body.message.slice(0, 300) : gatewayRefusals[known].en
-  return {
-    code: known,
-    retryAfterMs,
-    isTemporary,
-    sentence: `${known}: ${detail}; what to do: ${gatewayRefusals[known].doEn}`,
-  }
+  const record = Number.isInteger(body.record) ? (body.record as number) : undefined
+  const sentence = refusalSentence(known, detail, language)
+  return { status, code: known, record, retryAfterMs, isTemporary, sentence }
 }
 
-function parsed(text: string): { readonly outcome?: unknown; readonly code?: unknown; readonly message?: unknown } {
+const unknownAnswer = {
+  en: (status: number) => `HTTP ${status}, and not from a gateway: look at uplink.url and the proxy`,
+  zh: (status: number) => `HTTP ${status}，且不是网关的应答：检查 uplink.url 与代理`,
+}
+
+function parsed(text: string): Partial<Record<'outcome' | 'code' | 'message' | 'record', unknown>> {
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === 'object' && value !== null ? value : {}

@@ -3,11 +3,12 @@ import type { LedgerPosition } from '../core/ids.js'
 import { pause } from '../core/pause.js'
 import type { Logger } from '../core/telemetry.js'
 import { Pacer } from '../log/pacer.js'
-import type { RawOutlet } from '../log/raw-outlet.js'
+import { HeldBackError, type HeldBack, type RawOutlet } from '../log/raw-outlet.js'
 import type { Spool, SpooledMessage } from '../log/spool.js'
 import type { Lane } from '../log/topics.js'
 import type { RawMessage } from '../schemas/types.js'
 import { packContent, type ContentStores } from './content.js'
+import { HeldFeeds } from './held-feeds.js'
 
 /** What the spool does not know of a feed. */
 export interface FeedIdentity {
@@ -33,37 +34,67 @@ export interface ForwardOptions {
   readonly watermarkIntervalMs?: number
   /** Batches are cut at about this many bytes of content (default 4 MiB). */
   readonly batchBytesMax?: number
+  /** Where one can see which feeds the outlet does not take. */
+  readonly heldFeeds?: HeldFeeds
+}
+
+/** What one run of the forwarder shares among its parts. */
+interface Forwarding extends ForwardOptions {
+  readonly heldFeeds: HeldFeeds
 }
 
 /** Batches smaller than this that keep coming are spread: a request costs as much as a hundred messages do. */
 const recordsFew = 200
 
-/** Forwards the spool in order, with its watermarks in-band, until `signal` aborts. Holds while the outlet is away. */
-export async function forward(options: ForwardOptions, signal: AbortSignal): Promise<void> {
+/**
+ * Forwards the spool in order, with its watermarks in-band, until `signal` aborts. Holds while the outlet is away; a feed
+ * that alone is refused stands still in the spool, is tried again, and the others go on.
+ */
+export async function forward(given: ForwardOptions, signal: AbortSignal): Promise<void> {
+  const options = { ...given, heldFeeds: given.heldFeeds ?? new HeldFeeds() }
   const published = new Map<string, string>()
   const pacer = new Pacer({ intervalMs: 50, burst: 6 })
-  const cut = { recordsMax: 1000, bytesMax: options.batchBytesMax ?? 4 * 1024 * 1024 }
+  const bytesMax = options.batchBytesMax ?? 4 * 1024 * 1024
+  const cut = { recordsMax: 1000, bytesMax, holds: options.heldFeeds }
   const stopWatermarks = new AbortController()
   const heartbeat = repeatWatermarks(options, published, AbortSignal.any([signal, stopWatermarks.signal]))
   try {
     for await (const batch of options.spool.unforwarded(signal, cut)) {
-      for (const { feed, epoch, seq } of batch.damaged ?? []) {
-        // Never forwarded and never settled: reconcile names it until the sender sends it again.
-        options.logger.error({ feed, epoch, seq }, 'a spooled message is damaged on disk; ask the sender for it again')
-        options.damaged?.(feed)
-      }
-      const sent = await untilSent(options, signal, async () => {
+      const held = await untilSent(options, signal, async () => {
         const messages: RawMessage[] = []
         for (const message of batch.messages) messages.push(await rawMessage(message, options))
         await options.outlet.send(messages, signal)
       })
-      if (!sent) return
-      await batch.forwarded()
+      if (held === undefined) return
+      hold(held, options, signal)
+      const behind = new Set(held.map(({ feed }) => feed))
+      for (const { feed, epoch, seq } of batch.damaged ?? []) {
+        if (behind.has(feed)) continue // read again with the rest of the feed
+        // Never forwarded and never settled: reconcile names it until the sender sends it again.
+        options.logger.error({ feed, epoch, seq }, 'a spooled message is damaged on disk; ask the sender for it again')
+        options.damaged?.(feed)
+      }
+      for (const feed of new Set(batch.messages.map((message) => message.feed))) options.heldFeeds.taken(feed)
+      await batch.forwarded(held)
       if (batch.messages.length < recordsFew) await pause(pacer.take(), signal)
     }
   } finally {
     stopWatermarks.abort()
     await heartbeat
+  }
+}
+
+/** A feed stands still for as long as the outlet says, then it is tried again. */
+function hold(held: readonly HeldBack[], options: Forwarding, signal: AbortSignal): void {
+  for (const entry of held) {
+    const { feed, code, sentence, retryAfterMs } = entry
+    const { heldFeeds } = options
+    const isHeldAlready = heldFeeds.has(feed)
+    heldFeeds.hold(entry)
+    if (isHeldAlready) continue
+    const place = entry.whole ? {} : { epoch: entry.epoch, seq: entry.seq }
+    options.logger.warn({ feed, ...place, code, cause: sentence }, 'a feed is held: its spool keeps it, others go on')
+    void pause(retryAfterMs, signal).then(() => heldFeeds.retry(feed))
   }
 }
 
@@ -100,7 +131,7 @@ function header(
 }
 
 async function repeatWatermarks(
-  options: ForwardOptions,
+  options: Forwarding,
   published: Map<string, string>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -109,17 +140,23 @@ async function repeatWatermarks(
     const news = options.spool
       .watermarks()
       .map(({ feed, epoch, seq }) => ({ feed, epoch, seq, place: `${feed}\0${epoch}`, mark: `${epoch}.${seq}` }))
-      .filter(({ place, mark }) => published.get(place) !== mark)
+      .filter(({ feed, place, mark }) => published.get(place) !== mark && !options.heldFeeds.isWhole(feed))
     if (news.length === 0) continue
-    try {
-      await options.outlet.send(
-        news.map((watermark) => watermarkOf(watermark, options)),
-        signal,
-      )
-      for (const { place, mark } of news) published.set(place, mark)
-    } catch (error) {
-      if (!(error instanceof RetryableError)) throw error
+    const watermarks = news.map((watermark) => watermarkOf(watermark, options))
+    const held = await sendOnce(options, watermarks, signal)
+    if (held === undefined) continue
+    // The forwarder of messages alone moves their cursor: a hold found here is found again there.
+    const refused = new Set(held.map(({ feed }) => feed))
+    for (const { feed, place, mark } of news) {
+      if (refused.has(feed)) continue
+      published.set(place, mark)
+      options.heldFeeds.watermarkTaken(feed)
     }
+    hold(
+      held.filter(({ whole }) => whole),
+      options,
+      signal,
+    )
   }
 }
 
@@ -134,18 +171,40 @@ function watermarkOf({ feed, epoch, seq }: LedgerPosition, options: ForwardOptio
   }
 }
 
-async function untilSent(options: ForwardOptions, signal: AbortSignal, send: () => Promise<void>): Promise<boolean> {
+/** What stays behind; undefined where nothing may have been sent. */
+async function sendOnce(
+  options: ForwardOptions,
+  messages: readonly RawMessage[],
+  signal: AbortSignal,
+): Promise<readonly HeldBack[] | undefined> {
+  try {
+    await options.outlet.send(messages, signal)
+    return []
+  } catch (error) {
+    if (error instanceof HeldBackError) return error.held
+    if (!(error instanceof RetryableError)) throw error
+    return undefined
+  }
+}
+
+/** What stays behind of what was sent; undefined where `signal` aborted before. */
+async function untilSent(
+  options: ForwardOptions,
+  signal: AbortSignal,
+  send: () => Promise<void>,
+): Promise<readonly HeldBack[] | undefined> {
   for (let attempt = 1; ; attempt++) {
     try {
       await send()
-      return true
+      return []
     } catch (error) {
+      if (error instanceof HeldBackError) return error.held
       if (!(error instanceof RetryableError)) throw error
-      if (signal.aborted) return false
+      if (signal.aborted) return undefined
       const waitMs = error.retryAfterMs ?? Math.min(10_000, 50 * 2 ** Math.min(attempt, 8))
       options.logger.warn({ attempt, waitMs, cause: error.message }, 'nothing can be forwarded: the spool holds')
       await pause(waitMs, signal)
-      if (signal.aborted) return false
+      if (signal.aborted) return undefined
     }
   }
 }

@@ -27,9 +27,9 @@ function errorsPage() {
     '',
     'An edge keeps what is refused, logs code and remedy, and tries again.',
   )
-  lines.push('', '| Code | HTTP | Meaning | What to do |', '|---|---|---|---|')
-  for (const [code, { status, en, doEn }] of Object.entries(gatewayRefusals))
-    lines.push(`| ${code} | ${status} | ${en} | ${doEn} |`)
+  lines.push('', '| Code | HTTP | Meaning 含义 | What to do 处理办法 |', '|---|---|---|---|')
+  for (const [code, { status, en, zh, doEn, doZh }] of Object.entries(gatewayRefusals))
+    lines.push(`| ${code} | ${status} | ${cell(en)}<br>${cell(zh)} | ${cell(doEn)}<br>${cell(doZh)} |`)
   return `${lines.join('\n')}\n`
 }
 

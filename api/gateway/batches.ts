@@ -50,7 +50,11 @@ export function batchRoute(options: BatchOptions): GatewayRoute {
       const body = await decodeBody(await readBody(request, announced.length, options.requestTimeoutMs), announced)
       const { header, messages } = await decodeBatch(body, codec)
       if (header.environment !== province.environment) throw new GatewayRefusal('environment-mismatch')
-      for (const message of messages) await checkMessage(message, edge, province)
+      for (const [index, message] of messages.entries()) {
+        await checkMessage(message, edge, province).catch((error: unknown) => {
+          throw error instanceof GatewayRefusal ? error.at(index) : error
+        })
+      }
       const taken = await append(messages, edge, options, memory, signal)
       metrics.gatewayBatches.inc({ hospital: edge.hospital, outcome: taken.outcome })
       metrics.gatewayBytes.inc({ hospital: edge.hospital }, announced.length)

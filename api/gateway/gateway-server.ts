@@ -114,7 +114,7 @@ function refuse(
   refusal: GatewayRefusal,
   { metrics, logger }: GatewayOptions,
 ): void {
-  const { code, message, retryAfterSeconds } = refusal
+  const { code, message, retryAfterSeconds, record } = refusal
   metrics.gatewayRefusals.inc({ code })
   logger.warn({ peer: request.socket.remoteAddress, code, cause: message }, 'a request was refused')
   // The details of our log are for our log.
@@ -127,7 +127,7 @@ function refuse(
     request.resume()
     setTimeout(() => socket.destroy(), lingerMs).unref()
   }
-  send(response, gatewayRefusals[code].status, { code, message: told })
+  send(response, gatewayRefusals[code].status, { code, message: told, ...(record !== undefined && { record }) })
 }
 
 function reply(response: ServerResponse, answer: GatewayAnswer, logger: Logger): void {

@@ -1,14 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Configuration } from '../../cli/config.js'
-import { pipelineRoles, type Role } from '../../cli/config-schema.js'
-import { connectors } from '../../cli/connectors.js'
+import { pipelineRoles } from '../../cli/config-schema.js'
 import { freePort } from '../../cli/demo/setting.js'
-import { openRuntime, type Runtime } from '../../cli/runtime.js'
+import type { Runtime } from '../../cli/runtime.js'
 import { MllpClient, msa, oru, until } from '../connectors/mllp-client.js'
 import {
   edgeAuthority,
@@ -17,56 +12,38 @@ import {
   type CertificateFiles,
   type EdgeAuthority,
 } from './edge-certificates.js'
+import { RunningPlaces, settledNumbers, type Running } from './running.js'
 
 let authority: EdgeAuthority
 let server: CertificateFiles
-let folder: string
+let places: RunningPlaces
 let gatewayPort: number
 let mllpPort: number
-const stops: (() => Promise<void>)[] = []
 
 beforeEach(async () => {
   authority = edgeAuthority('Test province')
   server = authority.issue(serverNames)
-  folder = await mkdtemp(join(tmpdir(), 'hutong-edge-test-'))
+  places = await RunningPlaces.open()
   gatewayPort = await freePort()
   mllpPort = await freePort()
 })
 afterEach(async () => {
-  for (const stop of stops.splice(0).reverse()) await stop()
+  await places.end()
   authority.close()
-  await rm(folder, { recursive: true, force: true })
 })
 
 const feed = (port: number): object => ({
   ...{ name: 'lis', hospital: 'H001', connector: 'hl7v2-mllp', settings: { port } },
 })
 
-async function run(
-  name: string,
-  roles: readonly Role[],
-  more: object,
-): Promise<{ runtime: Runtime; stop(): Promise<void> }> {
-  const configuration = { environment: 'test', dataDir: join(folder, name), logLevel: 'silent', ...more }
-  const runtime = await openRuntime({ connectors, roles, configuration: configuration as unknown as Configuration })
-  const aborter = new AbortController()
-  const running = runtime.run(aborter.signal)
-  running.catch(() => undefined)
-  let stopped: Promise<void> | undefined
-  const stop = (): Promise<void> =>
-    (stopped ??= (aborter.abort(), running.catch(() => undefined).then(() => runtime.close())))
-  stops.push(stop)
-  return { runtime, stop }
-}
-
-const province = (): ReturnType<typeof run> =>
-  run('province', [...pipelineRoles.filter((role) => role !== 'receive'), 'gateway'], {
+const province = (): Promise<Running> =>
+  places.run('province', [...pipelineRoles.filter((role) => role !== 'receive'), 'gateway'], {
     gateway: { host: '127.0.0.1', port: gatewayPort, ...server, clientCaFile: authority.caFile },
     feeds: [feed(1)],
   })
 
-const edge = (more: object = {}, certificate = authority.issue(edgeNames('H001'))): ReturnType<typeof run> =>
-  run('edge', ['receive'], {
+const edge = (more: object = {}, certificate = authority.issue(edgeNames('H001'))): Promise<Running> =>
+  places.run('edge', ['receive'], {
     uplink: { url: `https://localhost:${gatewayPort}`, caFile: authority.caFile, ...certificate, ...more },
     feeds: [feed(mllpPort)],
   })
@@ -83,21 +60,8 @@ async function send(...controlIds: string[]): Promise<void> {
   }
 }
 
-async function numbersSettled({ database }: Runtime): Promise<readonly number[]> {
-  const rows = await database!.transaction((tx) =>
-    tx.query<{ seq: string | number }>('SELECT DISTINCT seq FROM receipt ORDER BY seq'),
-  )
-  return rows.map(({ seq }) => Number(seq))
-}
-
-async function settled(runtime: Runtime, count: number): Promise<readonly number[]> {
-  const end = Date.now() + 40_000
-  for (;;) {
-    const numbers = await numbersSettled(runtime)
-    if (numbers.length >= count || Date.now() > end) return numbers
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
+const settled = async (runtime: Runtime, count: number): Promise<readonly number[]> =>
+  (await settledNumbers(runtime, count))['lis'] ?? []
 
 const metricsOf = (runtime: Runtime): Promise<string> => runtime.metrics.registry.metrics()
 
@@ -136,7 +100,7 @@ test('through a proxy that wants a name and a password', { timeout: 120_000 }, a
     }
   })
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
-  stops.push(async () => {
+  places.atEnd(async () => {
     for (const socket of sockets) socket.destroy()
     await new Promise((resolve) => proxy.close(resolve))
   })

@@ -20,7 +20,9 @@ import type { Database } from '../../repository/database.js'
 import { crashPlan, type CrashAction } from './crash-plan.js'
 import { archivedAndSettled, verifyCampaign, type SentFeed, type Verified } from './crash-verification.js'
 import { createDatabase, type CreatedDatabase } from '../repository/databases.js'
+import { edgeAuthority, edgeNames, serverNames, type EdgeAuthority } from '../gateway/edge-certificates.js'
 import { SupervisedProcess } from './supervisor.js'
+import { TcpRelay } from './tcp-relay.js'
 
 export interface CampaignOptions {
   /** Decides the messages, the lost answers and the plan of kills. */
@@ -33,6 +35,10 @@ export interface CampaignOptions {
   readonly brokerKills: number
   /** Real PostgreSQL and registry, and a broker of its own; everything embedded in one process where left out. */
   readonly stack?: { readonly databaseUrl: string; readonly schemaRegistryUrl: string }
+  /** Each hospital has an edge of its own, and so many gateways are behind one line (default 0: everything at one place). */
+  readonly gateways?: number
+  /** Of the line between edges and gateways. */
+  readonly wanCuts?: number
   /** Shortest and longest pause between two kills, ms. */
   readonly gapMs: readonly [number, number]
   /** Everything, the verification apart, must be over after this. */
@@ -44,6 +50,8 @@ export interface CampaignResult extends Verified {
   readonly seed: number
   /** What was really killed, by kind and target. */
   readonly killed: Readonly<Record<string, number>>
+  /** Connections that reached each gateway. */
+  readonly carried: readonly number[]
   readonly seconds: number
 }
 
@@ -59,6 +67,31 @@ const standstillMs = 150_000
 /** Roles by process: on the real stack each stage has its own; the embedded stack is one process by nature. */
 const realProcesses = { receive: 'receive', parse: 'parse', normalise: 'normalise', sink: 'sink,archive' } as const
 const embeddedProcesses = { all: 'receive,parse,normalise,sink,archive' } as const
+
+interface PlannedProcess {
+  readonly name: string
+  readonly roles: string
+  /** Holds a spool. */
+  readonly isReceiver: boolean
+}
+
+/** With gateways each hospital has its edge; the embedded province is one process, its gateway in it. */
+function processesOf({ stack, gateways = 0 }: CampaignOptions): readonly PlannedProcess[] {
+  const table = Object.entries(stack === undefined ? embeddedProcesses : realProcesses)
+  const direct = table.map(([name, roles], index) => ({ name, roles: String(roles), isReceiver: index === 0 }))
+  if (gateways === 0) return direct
+  const edges = demoHospitals.map(({ code }) => ({ name: edgeOf(code), roles: 'receive', isReceiver: true }))
+  if (stack === undefined) {
+    const roles = embeddedProcesses.all.replace('receive', 'gateway')
+    return [...edges, { name: 'province', roles, isReceiver: false }]
+  }
+  const gates = Array.from({ length: gateways }, (_, index) => ({
+    ...{ name: `gateway${index + 1}`, roles: 'gateway', isReceiver: false },
+  }))
+  return [...edges, ...gates, ...direct.slice(1)]
+}
+
+const edgeOf = (hospital: string): string => `edge${hospital}`
 
 /**
  * Runs hospitals, pipeline and kills, waits until everything has drained, and verifies that nothing acknowledged is
@@ -85,18 +118,21 @@ class Campaign {
   private readonly feeds: (SentFeed & { readonly port?: number; readonly folder?: string })[] = []
   private readonly plan: readonly CrashAction[]
   private readonly processes = new Map<string, SupervisedProcess>()
-  private readonly receiver: string
+  private readonly planned: readonly PlannedProcess[]
+  private authority: EdgeAuthority | undefined
+  private relay: TcpRelay | undefined
   private dir = ''
   private database: CreatedDatabase | undefined
   private brokerStarted = false
   private done = 0
-  private receiverStarts = 0
+  private readonly starts = new Map<string, number>()
 
   constructor(private readonly options: CampaignOptions) {
-    const { stack, seed, kills, powerCuts, brokerKills, gapMs } = options
-    const processes = Object.keys(stack === undefined ? embeddedProcesses : realProcesses)
-    this.receiver = processes[0] ?? ''
-    this.plan = crashPlan({ seed, processes, receiver: this.receiver, kills, powerCuts, brokerKills, gapMs })
+    const { seed, kills, powerCuts, brokerKills, wanCuts = 0, gapMs } = options
+    this.planned = processesOf(options)
+    const processes = this.planned.map(({ name }) => name)
+    const receivers = this.planned.flatMap(({ name, isReceiver }) => (isReceiver ? [name] : []))
+    this.plan = crashPlan({ seed, processes, receivers, kills, powerCuts, brokerKills, wanCuts, gapMs })
   }
 
   async run(): Promise<CampaignResult> {
@@ -127,6 +163,8 @@ class Campaign {
   async end(): Promise<void> {
     this.deadline.abort()
     await Promise.all([...this.processes.values()].map((one) => one.stop()))
+    await this.relay?.close()
+    this.authority?.close()
     if (this.brokerStarted) await this.stackCommand('stop').catch(() => undefined)
     await this.database?.drop()
     if (this.dir !== '') await rm(this.dir, { recursive: true, force: true })
@@ -138,13 +176,14 @@ class Campaign {
     const { stack, seed } = this.options
     const dataDir = join(this.dir, 'data')
     await mkdir(dataDir, { recursive: true })
+    const common = { environment: 'test', logLevel: 'info' }
+    const feeds = await Promise.all(demoHospitals.map((hospital) => this.feedOf(hospital)))
     const text = stringify({
-      environment: 'test',
+      ...common,
       dataDir,
-      logLevel: 'info',
       ...(stack !== undefined && (await this.realParts(stack))),
       catalogue: { mappings: demoMappingFiles() },
-      feeds: await Promise.all(demoHospitals.map((hospital) => this.feedOf(hospital))),
+      feeds,
     })
     const file = join(this.dir, 'hutong.yaml')
     await writeFile(file, text)
@@ -152,10 +191,39 @@ class Campaign {
     if (configuration === undefined) throw new Error(problems.map(({ message }) => message).join('\n'))
     this.configuration = configuration
     await ensureSchemas(configuration)
-    const roles: Readonly<Record<string, string>> = stack === undefined ? embeddedProcesses : realProcesses
-    for (const [name, names] of Object.entries(roles)) this.supervise(name, names, file)
+    if ((this.options.gateways ?? 0) > 0) await this.separate(common, text, feeds)
+    for (const one of this.planned) this.supervise(one)
     this.say(`${this.plan.length} actions planned: ${this.plan.map(briefly).join(' ')} (seed ${seed})`)
     return configuration
+  }
+
+  /** A file for each edge and each gateway, with certificates of their own and the line between them. */
+  private async separate(common: object, province: string, feeds: readonly object[]): Promise<void> {
+    const authority = edgeAuthority('Crash province')
+    this.authority = authority
+    const server = authority.issue(serverNames)
+    const ports: number[] = []
+    for (const { name, roles } of this.planned) {
+      if (!roles.includes('gateway')) continue
+      const port = await freePort()
+      ports.push(port)
+      const gateway = { host: '127.0.0.1', port, ...server, clientCaFile: authority.caFile }
+      await writeFile(this.fileOf(name), `${province}\n${stringify({ gateway })}`)
+    }
+    this.relay = await TcpRelay.open(ports)
+    for (const [index, { code }] of demoHospitals.entries()) {
+      const name = edgeOf(code)
+      const certificate = authority.issue(edgeNames(code))
+      const uplink = { url: `https://localhost:${this.relay.port}`, caFile: authority.caFile, ...certificate }
+      const dataDir = join(this.dir, name)
+      await writeFile(this.fileOf(name), stringify({ ...common, dataDir, uplink, feeds: [feeds[index]] }))
+    }
+  }
+
+  /** Its own configuration where it has one, else that of the whole place. */
+  private fileOf(name: string): string {
+    const own = (this.options.gateways ?? 0) > 0 && /^(edge|gateway|province)/.test(name)
+    return join(this.dir, own ? `${name}.yaml` : 'hutong.yaml')
   }
 
   private async realParts(stack: NonNullable<CampaignOptions['stack']>): Promise<object> {
@@ -183,15 +251,15 @@ class Campaign {
     return { name: feed, hospital: code, connector: `hl7v2-${transport}`, ...place, ...parseSettings }
   }
 
-  private supervise(name: string, roles: string, file: string): void {
-    const isReceiver = name === this.receiver
+  private supervise({ name, roles, isReceiver }: PlannedProcess): void {
+    const file = this.fileOf(name)
     const supervised = new SupervisedProcess({
       name,
       logFile: join(this.dir, `${name}.log`),
       env: { ...process.env, NO_COLOR: '1' },
       arguments: () => {
-        if (isReceiver) this.receiverStarts++
-        return isReceiver && this.nextHitOfReceiver() === 'power-cut'
+        this.starts.set(name, (this.starts.get(name) ?? 0) + 1)
+        return isReceiver && this.nextHitOf(name) === 'power-cut'
           ? [volatileProgram, file, roles]
           : [program, 'run', file, '--role', roles]
       },
@@ -200,8 +268,8 @@ class Campaign {
   }
 
   /** A receiver that is to lose power next must hold its unsynced writes itself from its start. */
-  private nextHitOfReceiver(): CrashAction['kind'] | undefined {
-    return this.plan.slice(this.done).find(({ target }) => target === this.receiver)?.kind
+  private nextHitOf(receiver: string): CrashAction['kind'] | undefined {
+    return this.plan.slice(this.done).find(({ target }) => target === receiver)?.kind
   }
 
   /** Traffic and kills at once, until both are over. */
@@ -225,6 +293,7 @@ class Campaign {
 
   private async execute(): Promise<void> {
     let broker: Promise<void> = Promise.resolve()
+    let line: Promise<void> = Promise.resolve()
     for (const action of this.plan) {
       await pause(action.afterMs, this.deadline.signal)
       this.throwIfLate()
@@ -240,18 +309,27 @@ class Campaign {
         this.done++
         continue
       }
+      if (action.kind === 'wan-drop' || action.kind === 'wan-blackhole') {
+        await line
+        this.relay?.cut(action.kind === 'wan-drop' ? 'drop' : 'blackhole')
+        this.count(action)
+        line = pause(action.downMs, this.deadline.signal).then(() => this.relay?.restore())
+        this.done++
+        continue
+      }
       const target = this.processes.get(action.target)
       if (target === undefined) throw new Error(`no process ${action.target}`)
       if (!(await target.untilUp(90_000, this.deadline.signal))) {
         this.throwIfLate()
         throw new Error(`${action.target} was not up again within 90 s`)
       }
-      if (action.target === this.receiver) await this.untilAcknowledged(action.afterMessages)
+      if (this.planned.some(({ name, isReceiver }) => isReceiver && name === action.target))
+        await this.untilAcknowledged(action.afterMessages)
       this.count(action)
       this.done++
       await target.kill()
     }
-    await broker
+    await Promise.all([broker, line])
   }
 
   /** The receiver is hit under way, not before anybody has found it again; or after a while, where nobody does. */
@@ -320,15 +398,15 @@ class Campaign {
   /** The embedded database belongs to the process: it is asked each time after that has stopped gracefully. */
   private async drainEmbedded(configuration: Configuration): Promise<void> {
     for (;;) {
-      await this.processes.get('all')?.untilUp(60_000, this.deadline.signal)
+      for (const one of this.processes.values()) await one.untilUp(60_000, this.deadline.signal)
       await pause(8000, this.deadline.signal)
       this.throwIfLate()
       await this.stopAll()
       const database = await openRepository(configuration)
       const state = await this.drained(database).finally(() => database.close())
       if (state !== 'under way') return
-      this.supervise('all', embeddedProcesses.all, join(this.dir, 'hutong.yaml'))
-      this.processes.get('all')?.start()
+      for (const one of this.planned) this.supervise(one)
+      for (const one of this.processes.values()) one.start()
     }
   }
 
@@ -381,12 +459,14 @@ class Campaign {
       const verified = await verifyCampaign({
         configuration,
         feeds: this.feeds,
-        receiverStarts: this.receiverStarts,
+        receiverStarts: Math.max(
+          ...this.planned.map(({ name, isReceiver }) => (isReceiver ? (this.starts.get(name) ?? 0) : 0)),
+        ),
         ...(reference !== undefined && { referenceUrl: reference.url }),
         progress: (text) => this.say(text),
       })
       const seconds = Math.round((performance.now() - this.startedAt) / 1000)
-      return { ...verified, seed: options.seed, killed: this.killed, seconds }
+      return { ...verified, seed: options.seed, killed: this.killed, carried: this.relay?.carried ?? [], seconds }
     } finally {
       await reference?.drop()
     }

@@ -20,10 +20,11 @@ test('the same seed gives the same plan, with everything that was asked for', ()
   const options = {
     seed,
     processes: ['receive', 'parse', 'normalise', 'sink'],
-    receiver: 'receive',
+    receivers: ['receive'],
     kills: 52,
     powerCuts: 12,
     brokerKills: 3,
+    wanCuts: 5,
     gapMs: [100, 200] as const,
   }
   const plan = crashPlan(options)
@@ -34,6 +35,7 @@ test('the same seed gives the same plan, with everything that was asked for', ()
   for (const role of options.processes) expect(count('kill', role), role).toBe(13)
   expect(count('power-cut', 'receive')).toBe(12)
   expect(count('broker-kill', 'broker')).toBe(3)
+  expect([count('wan-drop', 'wan'), count('wan-blackhole', 'wan')]).toEqual([3, 2])
 })
 
 describe('crash campaign', () => {
@@ -84,6 +86,32 @@ describe('crash campaign', () => {
     expect(killed(result.killed)).toBe(options.kills)
     expect(result.killed['power-cut']).toBe(options.powerCuts)
   }, 240_000)
+
+  test.each(stack === undefined ? ['embedded'] : ['embedded', 'real'])(
+    'loses nothing and doubles nothing by edges and gateways, the line cut, on the %s stack',
+    async (name) => {
+      const isReal = name === 'real'
+      const options: CampaignOptions = {
+        ...common,
+        ...(isReal && stack !== undefined && { stack }),
+        gateways: isReal ? 2 : 1,
+        messages: isReal ? number('HUTONG_CRASH_EDGE_MESSAGES', 1500) : 300,
+        kills: isReal ? 10 : 4,
+        powerCuts: 3,
+        brokerKills: isReal ? 1 : 0,
+        wanCuts: 4,
+        gapMs: [200, 1500],
+        deadlineMs: 400_000,
+      }
+      const result = await crashCampaign(options)
+      progress(JSON.stringify(result))
+      expect(result.sentOverMllp).toBeGreaterThanOrEqual(options.messages)
+      expect(killed(result.killed)).toBe(options.kills)
+      expect(result.killed).toMatchObject({ 'power-cut': 3, 'wan-drop': 2, 'wan-blackhole': 2 })
+      expect(Math.min(...result.carried), 'each gateway was reached').toBeGreaterThan(0)
+    },
+    600_000,
+  )
 })
 
 const killed = (by: Readonly<Record<string, number>>): number =>
