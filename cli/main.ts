@@ -18,11 +18,13 @@ import { reconcileCommand } from './reconcile.js'
 import { replayCommand } from './replay.js'
 import { runCommand } from './run.js'
 import { schemasCommand } from './schemas.js'
+import { serviceCommand } from './service.js'
 import { simulateCommand } from './simulate.js'
 import { sniffCommand } from './sniff.js'
 import { testCommand } from './test.js'
 import { traceCommand } from './trace.js'
 import { exitCodes, processTerminal } from './terminal.js'
+import { updateCommand, verifyCommand } from './update.js'
 
 const terminal = processTerminal(readEnvironment())
 const program = new Command('hutong')
@@ -51,6 +53,9 @@ const commands = [
   caCommand,
   edgeCommand,
   enrolCommand,
+  serviceCommand,
+  updateCommand,
+  verifyCommand,
 ]
 for (const command of commands) command(program, terminal)
 

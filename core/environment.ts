@@ -12,7 +12,8 @@ export interface Environment {
 
 /**
  * Reads `HUTONG_DATABASE_URL`, `HUTONG_KAFKA_BROKERS` (comma-separated host:port), `HUTONG_SCHEMA_REGISTRY_URL`,
- * `HUTONG_TOPIC_PREFIX` and `HUTONG_LANG` (zh or en; otherwise the locale: LC_ALL, LC_MESSAGES, LANG).
+ * `HUTONG_TOPIC_PREFIX` and `HUTONG_LANG` (zh or en; otherwise the locale: LC_ALL, LC_MESSAGES, LANG, on Windows the
+ * language of the system).
  * An empty variable counts as unset.
  */
 export function readEnvironment(variables: Readonly<Record<string, string | undefined>> = process.env): Environment {
@@ -27,7 +28,7 @@ export function readEnvironment(variables: Readonly<Record<string, string | unde
     ?.split(',')
     .map((broker) => broker.trim())
     .filter((broker) => broker !== '')
-  const locale = value('HUTONG_LANG') ?? value('LC_ALL') ?? value('LC_MESSAGES') ?? value('LANG') ?? 'en'
+  const locale = value('HUTONG_LANG') ?? value('LC_ALL') ?? value('LC_MESSAGES') ?? value('LANG') ?? systemLocale()
   return {
     ...(databaseUrl !== undefined && { databaseUrl }),
     ...(brokers !== undefined && brokers.length > 0 && { kafkaBrokers: brokers }),
@@ -38,3 +39,7 @@ export function readEnvironment(variables: Readonly<Record<string, string | unde
     variables,
   }
 }
+
+/** Windows says the language in no variable. */
+const systemLocale = (): string =>
+  process.platform === 'win32' ? Intl.DateTimeFormat().resolvedOptions().locale : 'en'

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import { UsageError } from '../core/errors.js'
 import type { Driver, Transaction, Value } from './transaction.js'
 
 /** What the thread is asked, and what it answers; requests are served in order. */
@@ -83,6 +84,14 @@ function transactionOn(backend: Backend): Transaction {
 /** A buffer may be a view of a large slab, which would be copied whole. */
 const sendable = (value: Value): unknown => (Buffer.isBuffer(value) ? new Uint8Array(value) : value)
 
+/** A package for hospitals comes without PGlite. */
+const leftOut = (cause: Error): UsageError =>
+  new UsageError(
+    'this installation is an edge and has no embedded database: forward with uplink, name a database (database.url, ' +
+      'HUTONG_DATABASE_URL), or use the full product',
+    { cause },
+  )
+
 class Backend {
   private readonly thread: Worker
   private readonly waiting = new Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>()
@@ -92,7 +101,9 @@ class Backend {
   constructor(dir: string | undefined, types: EmbeddedTypes) {
     this.thread = new Worker(new URL('./pglite-worker.mjs', import.meta.url), { workerData: { dir, ...types } })
     this.thread.on('message', (answer: Answer) => this.onAnswer(answer))
-    this.thread.on('error', (error) => this.onGone(error))
+    this.thread.on('error', (error: NodeJS.ErrnoException) =>
+      this.onGone(error.code === 'ERR_MODULE_NOT_FOUND' ? leftOut(error) : error),
+    )
     this.thread.on('exit', () => this.onGone(new Error('the embedded database has been closed')))
   }
 

@@ -1,7 +1,8 @@
 // Compiles the product to dist/ and copies the data files that it reads at run time (schemas, SQL, catalogue).
 // Runs on `npm ci` (prepare) and before `npm test`; incremental, a no-change build takes about a second.
+// `--clean` leaves nothing of earlier builds behind.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +11,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const require = createRequire(import.meta.url)
 const assetFolders = ['schemas', 'catalogue', 'repository', 'connectors', 'services', 'cli']
 const assetEndings = ['.avsc', '.sql', '.tsv', '.json', '.yaml', '.html', '.mjs']
+
+if (process.argv.includes('--clean')) rmSync(join(root, 'dist'), { recursive: true, force: true })
 
 const compiler = join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc')
 const compiled = spawnSync(process.execPath, [compiler, '-p', join(root, 'tsconfig.build.json')], {

@@ -1,0 +1,64 @@
+// versions/<version> of a package: the compiled product, the packages it needs at an edge, and RELEASE.json over all.
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { filesUnder, releaseFile, sha256OfFile, signatureFile } from '../../dist/cli/installation/release.js'
+import { signBytes } from '../../dist/core/signing.js'
+import { spoolFormat } from '../../dist/log/spool-frame.js'
+
+/** Not needed where messages are only received and forwarded (docs/decisions/0150). */
+const leftOut = new Set(['@electric-sql/pglite', '@types/node', 'undici-types'])
+/** What explains and types a package, and what it was compiled from, is not loaded by it. */
+const notLoaded = /(\.d\.[cm]?ts|\.ts|\.mts|\.cts|\.map|\.md|\.markdown|\.tsbuildinfo)$/i
+const license = /^(licen[cs]e|copying|notice)/i
+
+/** Fills `folder` from the source tree at `root`. */
+export async function writeVersionFolder({ root, folder, version, signingKey }) {
+  const source = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  copyLoaded(join(root, 'dist'), join(folder, 'dist'))
+  for (const path of productionPackages(root)) copyLoaded(join(root, path), join(folder, path), true)
+  const { name, description, license: licence, type, engines, dependencies } = source
+  writeJson(join(folder, 'package.json'), { name, version, description, license: licence, type, engines, dependencies })
+  cpSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))
+  for (const path of ['guide', 'configuration.md', 'errors.md', 'mappings.md', 'messages.md'])
+    cpSync(join(root, 'docs', path), join(folder, 'docs', path), { recursive: true })
+
+  const files = {}
+  for (const path of await filesUnder(folder)) files[path] = await sha256OfFile(join(folder, ...path.split('/')))
+  writeJson(join(folder, releaseFile), { version, spoolFormat, files })
+  if (signingKey !== undefined)
+    writeJson(join(folder, signatureFile), signBytes(readFileSync(join(folder, releaseFile)), signingKey))
+}
+
+const writeJson = (file, value) => {
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, `${JSON.stringify(value, null, 1)}\n`)
+}
+
+/** Folders of the packages that package-lock.json names for production. Fails where the tree holds another version. */
+function productionPackages(root) {
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'))
+  const wanted = Object.entries(packages).filter(([path, { dev, devOptional, optional, peer }]) => {
+    const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)
+    return path !== '' && !dev && !devOptional && !optional && !peer && !leftOut.has(name)
+  })
+  for (const [path, { version }] of wanted) {
+    const { version: found } = JSON.parse(readFileSync(join(root, path, 'package.json'), 'utf8'))
+    if (found !== version) throw new Error(`${path} is ${found}, package-lock.json says ${version}: run npm ci`)
+  }
+  return wanted.map(([path]) => path).sort()
+}
+
+function copyLoaded(from, to, ownOnly = false) {
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const source = join(from, entry.name)
+    if (entry.isDirectory()) {
+      // Packages inside a package are named by the lock file themselves.
+      if (!(ownOnly && entry.name === 'node_modules')) copyLoaded(source, join(to, entry.name), ownOnly)
+      continue
+    }
+    if (/\.node$/i.test(entry.name)) throw new Error(`${source} is native: it would need a package for each platform`)
+    if (!entry.isFile() || (notLoaded.test(entry.name) && !license.test(entry.name))) continue
+    mkdirSync(to, { recursive: true })
+    cpSync(source, join(to, entry.name))
+  }
+}
