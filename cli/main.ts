@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { readEnvironment } from '../core/environment.js'
 import { RetryableError, UsageError } from '../core/errors.js'
+import { acceptanceCommand } from './acceptance.js'
 import { alertsCommand } from './alerts.js'
 import { backfillCommand } from './backfill.js'
 import { checkCommand } from './check.js'
@@ -45,6 +46,7 @@ const commands = [
   simulateCommand,
   alertsCommand,
   expectCommand,
+  acceptanceCommand,
 ]
 for (const command of commands) command(program, terminal)
 
