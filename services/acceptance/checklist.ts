@@ -113,7 +113,7 @@ export const checklist: Checklist = {
       id: 'rare-characters',
       title: { zh: '生僻字', en: 'Rare characters' },
       requirement: {
-        zh: '收到 GBK 双字节以外的汉字（如“㼆”“𬱖”）并正确读取',
+        zh: '收到 GBK 双字节以外的汉字（如 U+3F06、U+2CC56）并正确读取',
         en: 'Characters beyond two-byte GBK (such as 㼆, 𬱖) came and were read',
       },
       action: {

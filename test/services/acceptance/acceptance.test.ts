@@ -64,7 +64,16 @@ function story(spoilt: string): { readonly before: Sent[]; readonly held: Sent[]
           },
         ]),
     ...(is('charset') ? [{ content: garbage(at(1, 11)), receivedAt: at(1, 11) }] : []),
-    ...(is('units') ? [lab(at(1, 11), 'R5', { values: [['BXB', '5.5', '某单位'], ['HXB', '4.4', '另一单位']] })] : []),
+    ...(is('units')
+      ? [
+          lab(at(1, 11), 'R5', {
+            values: [
+              ['BXB', '5.5', '某单位'],
+              ['HXB', '4.4', '另一单位'],
+            ],
+          }),
+        ]
+      : []),
     ...(is('mapping')
       ? ['ZZ1', 'ZZ2', 'ZZ3', 'ZZ4'].map((code, n) => lab(at(1, 11 + n), `R5${n}`, { values: [[code, '5', '10^9/L']] }))
       : []),
@@ -104,7 +113,7 @@ beforeAll(async () => {
     await send(messages, lane, total)
   }
   db = await openRepository({ dataDir: folder })
-}, 240_000)
+}, 600_000)
 
 afterAll(async () => {
   await db.close()
@@ -141,7 +150,7 @@ async function send(messages: readonly (Sent & { readonly feed: string })[], lan
   running.catch(() => undefined)
   try {
     for (const message of messages) await runtime.spool!.accept(message)
-    const end = Date.now() + 90_000
+    const end = Date.now() + 200_000
     for (;;) {
       const [row] = await runtime.database!.transaction((tx) =>
         tx.query<{ settled: number; archived: number }>(
@@ -285,12 +294,23 @@ const hasReader = ((): boolean => {
 test.skipIf(!hasReader && !readEnvironment().ci)(
   'the PDF holds Chinese text that an independent reader finds, rare characters by code point',
   async () => {
-    const { report } = await accept('mapping', { waivers: new Map([['mapping', { by: '㼆某', reason: '𬱖≥μ\u0007' }]]) })
+    const { report } = await accept('mapping', {
+      waivers: new Map([['mapping', { by: '㼆某', reason: '𬱖≥μ\u0007' }]]),
+    })
     const pdf = await reportPdf({ ...report, hospitalName: '互通示范第二医院', platformName: '示范平台' })
     const file = join(folder, 'report.pdf')
     await writeFile(file, pdf)
     const text = execFileSync('pdftotext', ['-layout', file, '-'], { encoding: 'utf8' })
-    const told = ['医院数据接入联调测试报告', '互通示范第二医院', '结论：通过', '豁免', '逐日平账', '2026-03-03', 'ZZ1', '签字（盖章）']
+    const told = [
+      '医院数据接入联调测试报告',
+      '互通示范第二医院',
+      '结论：通过',
+      '豁免',
+      '逐日平账',
+      '2026-03-03',
+      'ZZ1',
+      '签字（盖章）',
+    ]
     for (const part of told) expect(text).toContain(part)
     for (const substitute of ['U+3F06', 'U+2CC56', '>=', 'U+0007']) expect(text).toContain(substitute)
     expect(text).toMatch(/第 1 页.*共 [2-9] 页/)
