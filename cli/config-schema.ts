@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { acceptanceConfig } from '../services/acceptance/config.js'
 import { watchConfig } from '../services/watch/config.js'
 
 const closed = { additionalProperties: false }
@@ -207,6 +208,7 @@ export const deploymentConfig = Type.Object(
       ),
     ),
     watch: Type.Optional(watchConfig),
+    acceptance: Type.Optional(acceptanceConfig),
     logLevel: Type.Optional(
       Type.Union(
         ['debug', 'info', 'warn', 'error'].map((level) => Type.Literal(level)),

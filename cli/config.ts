@@ -140,6 +140,10 @@ function checkWhole(
     report('/uplink', 'a process forwards to the gateway or to Kafka: leave out uplink or kafka')
   }
   checkCertificates(source, report)
+  const names = feeds.flatMap((feed) => (feed === undefined ? [] : [feed.name]))
+  for (const name of Object.keys(source.acceptance?.kinds ?? {})) {
+    if (!names.includes(name)) report(`/acceptance/kinds/${name}`, unknownName('feed', name, names))
+  }
   if (Array.isArray(source.roles)) {
     const problem = roleProblem(source.roles, source)
     if (problem !== undefined) report('/roles', problem)

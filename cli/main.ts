@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { readEnvironment } from '../core/environment.js'
 import { RetryableError, UsageError } from '../core/errors.js'
+import { acceptanceCommand } from './acceptance.js'
 import { alertsCommand } from './alerts.js'
 import { backfillCommand } from './backfill.js'
 import { caCommand } from './ca.js'
@@ -56,6 +57,7 @@ const commands = [
   serviceCommand,
   updateCommand,
   verifyCommand,
+  acceptanceCommand,
 ]
 for (const command of commands) command(program, terminal)
 

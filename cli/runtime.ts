@@ -29,6 +29,7 @@ import { parseStage } from '../pipelines/parse.js'
 import { receive } from '../pipelines/receive.js'
 import { sinkStage, type SettledEvent } from '../pipelines/sink.js'
 import { groupOf, runStage, type Stage } from '../pipelines/stage.js'
+import { openActivationGate } from '../services/acceptance/activation-gate.js'
 import { openWatch } from '../services/watch/watch.js'
 import { headerTime } from '../services/watch/header-time.js'
 import { openArchive } from '../repository/archive.js'
@@ -122,7 +123,8 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     if (line !== undefined) closing.unshift(() => line.close())
     const outlet = line ?? logOutlet(log, codec)
     const spool = has('receive') ? await opened(openSpoolOf(options, dataDir, writeCipher, ciphers)) : undefined
-    const needsDatabase = has('sink') || has('archive') || has('watch')
+    const asksForActivation = has('parse') && configuration.environment === 'production'
+    const needsDatabase = has('sink') || has('archive') || has('watch') || asksForActivation
     const database = needsDatabase ? await opened(openRepository(configuration)) : undefined
     const opens = { log, codec, metrics, logger, stores, spool, database }
     const parts = { ...opens, outlet, uplink: line, heldFeeds: new HeldFeeds() }
@@ -211,12 +213,18 @@ function stagesOf(parts: Parts, options: RuntimeOptions): Stage[] {
   const release = { catalogue: catalogueOf(configuration), derivation: configuration.catalogue?.release ?? 1 }
   const now = (): number => systemClock.now()
   const bulkRate = configuration.bulk?.recordsPerSecond
+  const isActivated =
+    configuration.environment === 'production' && database !== undefined ? openActivationGate(database, now) : undefined
   const stages: Stage[] = []
   for (const lane of lanes) {
     const add = (stage: Stage): void => {
       stages.push(lane === 'bulk' && bulkRate !== undefined ? { ...stage, recordsPerSecondMax: bulkRate } : stage)
     }
-    if (roles.includes('parse')) add(parseStage(lane, { log, codec, stores, parserFor, metrics }))
+    if (roles.includes('parse')) {
+      add(
+        parseStage(lane, { log, codec, stores, parserFor, metrics, ...(isActivated !== undefined && { isActivated }) }),
+      )
+    }
     if (roles.includes('normalise')) add(normaliseStage(lane, { log, codec, metrics, release: () => release }))
     if (archive === undefined || events === undefined || letters === undefined) continue
     if (roles.includes('sink')) {
@@ -482,7 +490,8 @@ export function catalogueOf(configuration: Configuration): Catalogue {
   return loadCatalogue({ mappingFiles: configuration.catalogue?.mappings ?? [] })
 }
 
-function ciphersOf(configuration: Configuration): Map<string, PayloadCipher> {
+/** The keys of a configuration, by id. */
+export function ciphersOf(configuration: Configuration): Map<string, PayloadCipher> {
   return new Map(
     Object.entries(configuration.encryption?.keys ?? {}).map(([keyId, key]) => [
       keyId,

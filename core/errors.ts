@@ -134,6 +134,12 @@ export const recordErrors = {
     doEn: 'add the feed to the configuration of the parse role, then redrive',
     doZh: '在 parse 角色的配置中加入该来源，然后重投',
   },
+  'feed-not-activated': {
+    en: 'The feed is not activated in production: its message waits here and became no row',
+    zh: '该来源尚未在正式环境启用：消息保留在此，未写入正式数据',
+    doEn: 'activate the feed (hutong acceptance activate), then redrive what belongs to production',
+    doZh: '启用该来源（hutong acceptance activate），然后重投属于正式环境的消息',
+  },
   'row-refused': {
     en: 'The repository refused this row',
     zh: '数据库拒绝写入该行',

@@ -18,6 +18,8 @@ export interface ParseOptions {
   /** The parser of a feed; undefined where this role does not know it. */
   readonly parserFor: (feed: string, connector: string) => Parser | undefined
   readonly metrics: Metrics
+  /** Whether a feed may write here; every one may where left out. */
+  readonly isActivated?: (feed: string, hospital: string) => Promise<boolean>
 }
 
 /** raw → received: bytes become events, or a dead letter, or are ignored with a reason. */
@@ -42,6 +44,9 @@ async function parseRecord(record: StoredRecord, options: ParseOptions): Promise
     const message: RawMessage = await options.codec.decode('raw', record.value)
     raw = message
     if (message.kind === 'watermark') return []
+    if (options.isActivated !== undefined && !(await options.isActivated(message.feed, message.hospital))) {
+      throw new RecordError('feed-not-activated', `feed ${message.feed} of ${message.hospital}`)
+    }
     return parseContent(message, await unpackContent(message, options.stores), record, options)
   } catch (error) {
     if (!(error instanceof RecordError)) throw error

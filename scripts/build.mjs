@@ -22,6 +22,7 @@ const compiled = spawnSync(process.execPath, [compiler, '-p', join(root, 'tsconf
 if (compiled.status !== 0) process.exit(compiled.status ?? 1)
 
 for (const folder of assetFolders) copyAssets(join(root, folder), join(root, 'dist', folder))
+copyFont()
 const entry = join(root, 'dist/cli/main.js')
 if (existsSync(entry)) chmodSync(entry, 0o755)
 
@@ -34,5 +35,17 @@ function copyAssets(from, to) {
       mkdirSync(to, { recursive: true })
       cpSync(source, join(to, name))
     }
+  }
+}
+
+// The font that acceptance reports are set in (OFL-1.1): two files of a package that holds hundreds.
+function copyFont() {
+  const from = dirname(require.resolve('@fontsource/noto-sans-sc/package.json'))
+  const to = join(root, 'dist/services/acceptance/font')
+  mkdirSync(to, { recursive: true })
+  cpSync(join(from, 'LICENSE'), join(to, 'LICENSE'))
+  for (const weight of [400, 700]) {
+    const name = `noto-sans-sc-chinese-simplified-${weight}-normal.woff`
+    cpSync(join(from, 'files', name), join(to, name))
   }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what scripts/stack.mjs and the tests need on Debian 12 (as root): Java, Maven, PostgreSQL 15, kcat, and the
-# Maven artifacts, so that a later start needs no network. Does nothing that is done already.
+# Installs what scripts/stack.mjs and the tests need on Debian 12 (as root): Java, Maven, PostgreSQL 15, kcat, poppler
+# (an independent PDF reader), and the Maven artifacts, so that a later start needs no network. Does nothing that is done already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +14,7 @@ if [ "${java_major:-0}" -lt 17 ]; then packages+=(openjdk-17-jre-headless); fi
 need maven mvn
 need postgresql-15 /usr/lib/postgresql/15/bin/initdb
 need kcat kcat
+need poppler-utils pdftotext
 # Parts of the stack that later tests add here:
 # need orthanc Orthanc             (a PACS)
 # need dcmtk storescu              (DICOM clients)
