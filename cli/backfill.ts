@@ -127,10 +127,11 @@ async function send(feed: string, flags: SendFlags, terminal: Terminal): Promise
   process.once('SIGINT', stopOn).once('SIGTERM', stopOn)
   const { hospital, charset } = flags
   // Its own spool and no status port: a receiver of the same deployment may hold the others.
-  const { http: _http, ...rest } = configuration
+  const ofSender: Configuration = { ...configuration }
+  delete (ofSender as { http?: unknown }).http
   try {
     await onPipeline(
-      rest,
+      ofSender,
       {
         lane: 'bulk',
         roles: isElsewhere ? ['receive'] : pipelineRoles,

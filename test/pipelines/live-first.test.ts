@@ -64,7 +64,6 @@ describe('stages of one process', () => {
       }
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
     },
-    // eslint-disable-next-line require-yield
     async *read(): AsyncIterable<StoredRecord> {
       await Promise.resolve()
     },
