@@ -134,6 +134,7 @@ async function send(feed: string, flags: SendFlags, terminal: Terminal): Promise
       ofSender,
       {
         lane: 'bulk',
+        command: 'backfill',
         roles: isElsewhere ? ['receive'] : pipelineRoles,
         spool: { dir: join(folder, 'spool'), epochsFrom: historyEpochsFrom },
         ...(hospital !== undefined && { hospital }),
@@ -160,7 +161,10 @@ async function send(feed: string, flags: SendFlags, terminal: Terminal): Promise
             [...plan.days.keys()].filter((day) => isWithin(day, span)),
             flags.order,
           )
-          const open = openDays(order, plan, journal, flags.again === true)
+          const open = openDays(order, plan, journal, {
+            again: flags.again === true,
+            settles: database !== undefined,
+          })
           if (open.length === 0) terminal.err('all days are done\n')
           for (const [index, { planned, work }] of open.entries()) {
             const record = await sendDay(

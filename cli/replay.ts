@@ -93,7 +93,8 @@ export async function replay(
 /** Runs a whole pipeline of this configuration, listeners closed, while `work` sends through it. */
 export async function onPipeline<T>(
   configuration: Configuration,
-  options: Pick<ReplayOptions, 'charset' | 'hospital' | 'lane'> & Partial<Pick<RuntimeOptions, 'roles' | 'spool'>>,
+  options: Pick<ReplayOptions, 'charset' | 'hospital' | 'lane'> &
+    Partial<Pick<RuntimeOptions, 'roles' | 'spool'>> & { readonly command?: string },
   work: (runtime: Runtime) => Promise<T>,
 ): Promise<T> {
   const kind = 'hl7v2-files'
@@ -111,7 +112,7 @@ export async function onPipeline<T>(
     parserForUnknown: () => fallback,
     identityOfUnknown: () => ({ hospital, connector: kind }),
     ...(lane !== undefined && { forwardLane: lane }),
-    logger: createLogger({ level: String(configuration.logLevel ?? 'warn'), role: 'replay' }),
+    logger: createLogger({ level: String(configuration.logLevel ?? 'warn'), role: options.command ?? 'replay' }),
   })
   const stop = new AbortController()
   const running = runtime.run(stop.signal)

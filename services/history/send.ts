@@ -28,11 +28,18 @@ export interface SendOptions {
 /** What has to be done of a day: send it (what is spooled already is not sent again), wait for its receipts, or nothing. */
 export type Work = 'send' | 'settle' | 'nothing'
 
-/** Pure. `again`: also what is settled. */
-export function workOf(planned: PlannedDay, known: DayRecord | undefined, again = false): Work {
+export interface WorkOptions {
+  /** Also what is done. */
+  readonly again: boolean
+  /** This process can see receipts; where it cannot, a day is done when it is sent. */
+  readonly settles: boolean
+}
+
+/** Pure. */
+export function workOf(planned: PlannedDay, known: DayRecord | undefined, { again, settles }: WorkOptions): Work {
   if (known === undefined || known.state === 'sending' || known.fingerprint !== planned.fingerprint) return 'send'
   if (again) return 'send'
-  return known.state === 'sent' ? 'settle' : 'nothing'
+  return known.state === 'sent' && settles ? 'settle' : 'nothing'
 }
 
 /**
@@ -198,12 +205,12 @@ export function openDays(
   order: readonly Day[],
   plan: HistoryPlan,
   journal: Pick<Journal, 'days'>,
-  again: boolean,
+  options: WorkOptions,
 ): readonly { readonly planned: PlannedDay; readonly work: Exclude<Work, 'nothing'> }[] {
   return order.flatMap((day) => {
     const planned = plan.days.get(day)
     if (planned === undefined) return []
-    const work = workOf(planned, journal.days.get(day), again)
+    const work = workOf(planned, journal.days.get(day), options)
     return work === 'nothing' ? [] : [{ planned, work }]
   })
 }

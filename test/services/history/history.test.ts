@@ -87,11 +87,16 @@ describe('what stands in folders', () => {
     await writeHistory(folder, { '2023-05-01/b.hl7': ofDay('2023-05-01', 3, 1) })
     const after = (await planHistory([folder])).days
     const done: DayRecord = { ...record('2023-05-01'), fingerprint: before.get('2023-05-01')!.fingerprint }
-    expect(workOf(before.get('2023-05-01')!, done)).toBe('nothing')
-    expect(workOf(before.get('2023-05-01')!, done, true)).toBe('send')
-    expect(workOf(before.get('2023-05-01')!, { ...done, state: 'sent' })).toBe('settle')
-    expect(workOf(before.get('2023-05-01')!, { ...done, state: 'sending' })).toBe('send')
-    expect(workOf(after.get('2023-05-01')!, done)).toBe('send')
+    const once = { again: false, settles: true }
+    expect(workOf(before.get('2023-05-01')!, done, once)).toBe('nothing')
+    expect(
+      workOf(before.get('2023-05-01')!, { ...done, state: 'sent' }, { again: false, settles: false }),
+      'over an uplink sent is all that can be seen',
+    ).toBe('nothing')
+    expect(workOf(before.get('2023-05-01')!, done, { again: true, settles: true })).toBe('send')
+    expect(workOf(before.get('2023-05-01')!, { ...done, state: 'sent' }, once)).toBe('settle')
+    expect(workOf(before.get('2023-05-01')!, { ...done, state: 'sending' }, once)).toBe('send')
+    expect(workOf(after.get('2023-05-01')!, done, once)).toBe('send')
     expect(after.get('2023-05-02')).toEqual(before.get('2023-05-02'))
   })
 
