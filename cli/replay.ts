@@ -17,7 +17,7 @@ import { pipelineRoles } from './config-schema.js'
 import { connectors } from './connectors.js'
 import { filesOf } from './files.js'
 import { configurationOf, withPlace, type PlaceFlags } from './repository-access.js'
-import { ensureSchemas, openRuntime, type Runtime } from './runtime.js'
+import { ensureSchemas, openRuntime, type Runtime, type RuntimeOptions } from './runtime.js'
 import { exitCodes, progressLine, type Terminal } from './terminal.js'
 
 export interface ReplayResult extends Settlement {
@@ -93,24 +93,26 @@ export async function replay(
 /** Runs a whole pipeline of this configuration, listeners closed, while `work` sends through it. */
 export async function onPipeline<T>(
   configuration: Configuration,
-  options: Pick<ReplayOptions, 'charset' | 'hospital' | 'lane'>,
+  options: Pick<ReplayOptions, 'charset' | 'hospital' | 'lane'> &
+    Partial<Pick<RuntimeOptions, 'roles' | 'spool'>> & { readonly command?: string },
   work: (runtime: Runtime) => Promise<T>,
 ): Promise<T> {
   const kind = 'hl7v2-files'
   const connector = connectors.get(kind)
   if (connector === undefined) throw new Error(`no connector ${kind}`)
-  const { charset, lane, hospital = 'LOCAL' } = options
+  const { charset, lane, hospital = 'LOCAL', spool } = options
   const fallback = connector.parser({ folder: '.', ...(charset !== undefined && { charset }) } as never)
   await ensureSchemas(configuration)
   const runtime = await openRuntime({
     configuration,
     connectors,
-    roles: pipelineRoles,
+    roles: options.roles ?? pipelineRoles,
     listen: false,
+    ...(spool !== undefined && { spool }),
     parserForUnknown: () => fallback,
     identityOfUnknown: () => ({ hospital, connector: kind }),
     ...(lane !== undefined && { forwardLane: lane }),
-    logger: createLogger({ level: String(configuration.logLevel ?? 'warn'), role: 'replay' }),
+    logger: createLogger({ level: String(configuration.logLevel ?? 'warn'), role: options.command ?? 'replay' }),
   })
   const stop = new AbortController()
   const running = runtime.run(stop.signal)

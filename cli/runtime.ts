@@ -23,6 +23,7 @@ import { archiveStage } from '../pipelines/archive.js'
 import type { ContentStores } from '../pipelines/content.js'
 import { forward } from '../pipelines/forward.js'
 import { HeldFeeds } from '../pipelines/held-feeds.js'
+import { besideLive, LiveFirst } from '../pipelines/live-first.js'
 import { logOutlet } from '../pipelines/log-outlet.js'
 import { normaliseStage } from '../pipelines/normalise.js'
 import { parseStage } from '../pipelines/parse.js'
@@ -66,6 +67,8 @@ export interface RuntimeOptions {
   readonly listening?: (feed: string, address: AddressInfo) => void
   /** Told once edges can reach the gateway. */
   readonly gatewayListening?: (port: number) => void
+  /** A spool of its own, beside that of the receivers: its folder, and above which its epochs begin. */
+  readonly spool?: { readonly dir: string; readonly epochsFrom: number }
   /** Where the spool writes (default: the operating system's files). */
   readonly spoolFileSystem?: FileSystem
 }
@@ -174,12 +177,13 @@ async function runRoles(
   const stop = new AbortController()
   const until = AbortSignal.any([signal, stop.signal])
   const stages = stagesOf(parts, options)
+  const liveFirst = new LiveFirst()
   const receivers = openReceivers(options, parts.logger, until)
   const status = await startStatus(parts, options, stages, receivers)
   const work = [
     ...(late === undefined ? [] : [late.connect(until)]),
     ...(keepCertificate === undefined ? [] : [keepCertificate(until)]),
-    ...stages.map((stage) => runStage(stage, parts, until)),
+    ...stages.map((stage) => runStage(stage, { ...parts, liveFirst }, until)),
     ...watchRole(parts, options, until),
     ...(parts.spool === undefined ? [] : receiveRole(parts, parts.spool, receivers, options, until)),
     ...(options.roles.includes('gateway') ? [runGateway(parts, options, until)] : []),
@@ -212,13 +216,14 @@ function stagesOf(parts: Parts, options: RuntimeOptions): Stage[] {
   const parserFor = parsersOf(options)
   const release = { catalogue: catalogueOf(configuration), derivation: configuration.catalogue?.release ?? 1 }
   const now = (): number => systemClock.now()
-  const bulkRate = configuration.bulk?.recordsPerSecond
+  // A process that sends what it has and ends has no live traffic to protect.
+  const bulkRate = configuration.bulk?.recordsPerSecond ?? (options.listen === false ? undefined : 500)
   const isActivated =
     configuration.environment === 'production' && database !== undefined ? openActivationGate(database, now) : undefined
   const stages: Stage[] = []
   for (const lane of lanes) {
     const add = (stage: Stage): void => {
-      stages.push(lane === 'bulk' && bulkRate !== undefined ? { ...stage, recordsPerSecondMax: bulkRate } : stage)
+      stages.push(lane === 'bulk' && bulkRate !== undefined ? besideLive(stage, bulkRate) : stage)
     }
     if (roles.includes('parse')) {
       add(
@@ -469,14 +474,15 @@ export async function ensureSchemas(configuration: Configuration): Promise<void>
 }
 
 function openSpoolOf(
-  { configuration, spoolFileSystem }: RuntimeOptions,
+  { configuration, spoolFileSystem, spool }: RuntimeOptions,
   dataDir: string,
   cipher: PayloadCipher | undefined,
   ciphers: ReadonlyMap<string, PayloadCipher>,
 ): Promise<Spool> {
   const { retentionDays = 14, retentionMegabytes = 20_480, diskReserveMegabytes = 512 } = configuration.spool ?? {}
   return openSpool({
-    dir: join(dataDir, 'spool'),
+    dir: spool?.dir ?? join(dataDir, 'spool'),
+    ...(spool !== undefined && { epochsFrom: spool.epochsFrom }),
     environment: configuration.environment,
     clock: systemClock,
     retention: { maxAgeMs: retentionDays * 86_400_000, maxBytes: retentionMegabytes * 1024 * 1024 },

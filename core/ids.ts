@@ -21,6 +21,12 @@ export interface LedgerPosition {
   readonly seq: number
 }
 
+/**
+ * Epochs from here on belong to spools that send history. They never meet those of a receiver (seconds since 2020), and
+ * tell what is history wherever a position goes.
+ */
+export const historyEpochsFrom = 2 ** 30
+
 /** First 52 bits of SHA-256 over the parts, each closed by 0x1F: exact in a JavaScript number and in an Avro long. */
 export function contentHash(parts: Iterable<string>): number {
   let content = ''

@@ -19,6 +19,8 @@ export interface SpoolOptions {
   /** Below this much free disk, messages are refused. */
   readonly diskReserveBytes: number
   readonly segmentBytes?: number
+  /** Epochs of this spool begin above this (default 0): two spools of one feed need numbers of their own. */
+  readonly epochsFrom?: number
   /** Encrypts new messages; undefined writes them plain. */
   readonly payloadCipher?: PayloadCipher
   /** Keys of older messages, by id; `payloadCipher` is known by itself. */
@@ -119,7 +121,7 @@ class StoredSpool implements Spool {
       for (const { name, epoch } of this.streams.values())
         if (epoch === lastEpoch) store.skipLost(name, store.lostAtEnd)
       const bySeconds = Math.floor((this.options.clock.now() - epochOrigin) / 1000)
-      this.epoch = Math.max(lastEpoch + 1, bySeconds, 1)
+      this.epoch = Math.max(lastEpoch + 1, (this.options.epochsFrom ?? 0) + bySeconds, 1)
     }
     for (const stream of this.streams.values()) await this.measure(stream)
     if (this.epoch !== known) await this.persistEpoch()

@@ -4,6 +4,7 @@ import { pause } from '../core/pause.js'
 import type { Logger, Metrics } from '../core/telemetry.js'
 import type { Batch, ConsumeOptions, EventLog, StoredRecord } from '../log/event-log.js'
 import type { Lane, Topic } from '../log/topics.js'
+import type { LiveFirst } from './live-first.js'
 
 /** One step of the pipeline on the log: what it reads, and what it does with the records of some batches. */
 export interface Stage {
@@ -24,6 +25,8 @@ export interface StageContext {
   readonly log: EventLog
   readonly logger: Logger
   readonly metrics: Metrics
+  /** Shared by the stages of a process: those of the bulk lane begin a batch when those of the live lane rest. */
+  readonly liveFirst?: LiveFirst
 }
 
 export const groupOf = (stage: Pick<Stage, 'name' | 'lane'>): string =>
@@ -47,7 +50,9 @@ export async function runStage(stage: Stage, context: StageContext, signal: Abor
     try {
       // what arrives in this turn of the event loop goes together
       await immediate()
-      for (let batches = takeTogether(waiting, stage); batches.length > 0; batches = takeTogether(waiting, stage)) {
+      while (waiting.length > 0) {
+        if (stage.lane === 'bulk') await context.liveFirst?.turn(until)
+        const batches = takeTogether(waiting, stage)
         await settle(stage, batches, context, until)
         if (stage.recordsPerSecondMax !== undefined) {
           await pause((recordsOf(batches) / stage.recordsPerSecondMax) * 1000, until)
@@ -58,12 +63,14 @@ export async function runStage(stage: Stage, context: StageContext, signal: Abor
       stopped.abort()
     } finally {
       running--
+      if (stage.lane === 'live') context.liveFirst?.ended()
     }
   }
   for await (const batch of context.log.consume(stage.topics, groupOf(stage), until, stage.consume)) {
     waiting.push(batch)
     if (running >= (stage.concurrency ?? 1)) continue
     running++
+    if (stage.lane === 'live') context.liveFirst?.began()
     const worker = work()
     workers.add(worker)
     void worker.then(() => workers.delete(worker))

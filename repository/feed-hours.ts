@@ -1,3 +1,4 @@
+import { historyEpochsFrom } from '../core/ids.js'
 import type { RawMessage } from '../schemas/types.js'
 import type { Database, Transaction } from './database.js'
 
@@ -20,10 +21,10 @@ SELECT count(*) AS rows, max(seq) AS last, max(seq) FILTER (WHERE lane = 'live')
 
 const positionsMax = 20_000
 
-/** Epochs of a feed that the archive knows and that have moved on. */
+/** Epochs of a feed that the archive knows and that have moved on. History says nothing of how the sender lives now. */
 const movedSql = `SELECT w.epoch, coalesce(c.seq, 0) AS seq FROM feed_watermark w
 LEFT JOIN feed_hour_cursor c ON c.feed_id = w.feed_id AND c.epoch = w.epoch
-WHERE w.feed_id = $1::int4 AND w.seq > coalesce(c.seq, 0) ORDER BY w.epoch`
+WHERE w.feed_id = $1::int4 AND w.epoch < ${historyEpochsFrom} AND w.seq > coalesce(c.seq, 0) ORDER BY w.epoch`
 
 export interface WatchedFeed {
   readonly feedId: number

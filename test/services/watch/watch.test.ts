@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer } from 'node:net'
 import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { historyEpochsFrom } from '../../../core/ids.js'
 import { createLogger, Metrics } from '../../../core/telemetry.js'
 import { acknowledgeAlert, listAlerts } from '../../../repository/alerts.js'
 import { openArchive } from '../../../repository/archive.js'
@@ -266,6 +267,68 @@ describe.each(engines)('watch on $name', ({ open }) => {
       [1, 1],
     ])
   }, 60_000)
+
+  describe('history that is sent beside a feed', () => {
+    const epoch = historyEpochsFrom + 200_000_000
+    /** As a backfill sends it: received now, numbers of its own, control ids and header times of years ago. */
+    const history = (times: readonly number[], lane = 'bulk'): RawMessage[] =>
+      rawMessages(times, { lane, clockMs: -3 * 365 * 86_400_000 }).map((message) => ({
+        ...message,
+        epoch,
+        controlId: `SYN${message.seq * 3 - (message.seq % 7)}`,
+      }))
+    const every = (from: number, count: number, stepMs: number): number[] =>
+      Array.from({ length: count }, (_, index) => from + index * stepMs)
+
+    test('raises nothing, is no sign of life of a feed that has fallen silent, and teaches no habit', async () => {
+      const watch = openings({})
+      await archived(rawMessages(habitual))
+      now = habitual.at(-1)! + minuteMs
+      await watch.round()
+      const hours = await readHours(database.db, 1, 0)
+
+      await archived(history(every(now, 500, 200)))
+      now += 2 * minuteMs
+      await watch.round()
+      await openings({}).round()
+      expect(await kindsOpen(), 'the feed lives, and its history says nothing').toEqual([])
+
+      now = habitual.at(-1)! + 3 * 3_600_000
+      await archived(history(every(now - 1000, 300, 3)).map((message) => ({ ...message, seq: message.seq + 500 })))
+      await watch.round()
+      expect(await kindsOpen(), 'history masks no silence').toEqual(['silence'])
+      expect(await readHours(database.db, 1, 0)).toEqual(hours)
+
+      const back = rawMessages([now], { from: habitual.length + 1 })
+      await archived(back)
+      now += minuteMs
+      await watch.round()
+      expect(await kindsOpen()).toEqual([])
+    }, 120_000)
+
+    test('of a feed that never sent anything leaves it as unknown as it was', async () => {
+      const watch = openings({})
+      now = at('2026-06-10T09:00')
+      await watch.round()
+      await archived(history(every(now, 500, 20)))
+      now += 30 * 86_400_000
+      await watch.round()
+      expect(await kindsOpen()).toEqual([])
+      expect(await readHours(database.db, 1, 0)).toEqual([])
+    }, 60_000)
+
+    test('does not cover what the feed loses meanwhile', async () => {
+      const watch = openings({})
+      const sent = rawMessages(every(at('2026-06-10T09:00'), 90, minuteMs)).map((message) =>
+        message.seq > 40 ? { ...message, controlId: `SYN${message.seq + 2}` } : message,
+      )
+      await archived(history(every(at('2026-06-10T08:00'), 20_500, 100)))
+      await archived(sent)
+      now = sent.at(-1)!.receivedAt + 1000
+      await watch.round()
+      expect(await listAlerts(database.db)).toMatchObject([{ kind: 'sequence-gap', facts: { gaps: 1, missing: 2 } }])
+    }, 60_000)
+  })
 
   test('lost numbers and a moved clock are alerts until somebody acknowledges them', async () => {
     const watch = openings({})
