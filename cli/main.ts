@@ -10,6 +10,7 @@ import { doctorCommand } from './doctor.js'
 import { demoCommand } from './demo.js'
 import { inspectCommand } from './inspect.js'
 import { reconcileCommand } from './reconcile.js'
+import { recordCommand } from './record.js'
 import { replayCommand } from './replay.js'
 import { runCommand } from './run.js'
 import { schemasCommand } from './schemas.js'
@@ -32,6 +33,7 @@ const commands = [
   inspectCommand,
   replayCommand,
   backfillCommand,
+  recordCommand,
   testCommand,
   schemasCommand,
   reconcileCommand,

@@ -402,8 +402,16 @@ export async function ensureSchemas(configuration: Configuration): Promise<void>
   if (first !== undefined) throw new UsageError(`${first.subject} ${first.path}: ${first.problem}; ${first.remedy}`)
 }
 
+/** Opens the spool of a configuration to read from it. @throws UsageError while another process holds it */
+export function openSpoolToRead(configuration: Configuration): Promise<Spool> {
+  const ciphers = ciphersOf(configuration)
+  const { keyId } = configuration.encryption ?? {}
+  const cipher = keyId === undefined ? undefined : ciphers.get(keyId)
+  return openSpoolOf({ configuration }, configuration.dataDir ?? '.hutong', cipher, ciphers)
+}
+
 function openSpoolOf(
-  { configuration, spoolFileSystem }: RuntimeOptions,
+  { configuration, spoolFileSystem }: Pick<RuntimeOptions, 'configuration' | 'spoolFileSystem'>,
   dataDir: string,
   cipher: PayloadCipher | undefined,
   ciphers: ReadonlyMap<string, PayloadCipher>,

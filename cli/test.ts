@@ -59,6 +59,11 @@ async function* casesUnder(dir: string): AsyncGenerator<string> {
   }
 }
 
+/** Writes what comes out of a case into its expected.json. */
+export async function writeExpected(folder: string, root: string): Promise<void> {
+  await runCase(folder, root, true)
+}
+
 /** The differences of one case, in words; none when it passes. */
 async function runCase(folder: string, root: string, update: boolean): Promise<readonly string[]> {
   const feed = await feedOf(folder, root)
