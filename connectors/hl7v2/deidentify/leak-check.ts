@@ -55,7 +55,8 @@ export class LeakCheck {
         for (const leaf of leavesOf(message, raw)) {
           for (const { start, end, kind } of this.identifying.find(leaf)) {
             if (isTime && kind === 'number') continue
-            if (type === 'CODE' && this.vocabulary.covers(leaf, start, end)) continue
+            if (type !== 'TEXT' && type !== 'XPN' && type !== 'OBX5' && this.vocabulary.covers(leaf, start, end))
+              continue
             leaks.push({ ...place, kind })
           }
           if (findDates(leaf).some(({ day }) => births.has(day))) leaks.push({ ...place, kind: 'birth date' })
