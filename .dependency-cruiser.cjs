@@ -1,5 +1,5 @@
 // Each folder imports only from those before it (docs/architecture.md). test/layout.test.ts runs this.
-const order = ['core', 'schemas', 'log', 'catalogue', 'repository', 'connectors', 'pipelines', 'api', 'cli']
+const order = ['core', 'schemas', 'log', 'catalogue', 'repository', 'connectors', 'pipelines', 'services', 'api', 'cli']
 module.exports = {
   forbidden: [
     ...order.map((folder, index) => ({

@@ -4,7 +4,7 @@
 // 0x1C with a fixed block (the ceiling of this machine and client). The disk's fdatasync time stands beside.
 //   npx vite-node bench/mllp.ts [seconds per cell] [rounds] [folder for the spool]
 import { spawn, type ChildProcess } from 'node:child_process'
-import { fdatasyncSync, mkdtempSync, openSync, closeSync, rmSync, writeSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,6 +15,7 @@ import { systemClock } from '../core/clock.js'
 import { RefusedError, RetryableError } from '../core/errors.js'
 import { openSpool } from '../log/spool-store.js'
 import { bloodCountText } from './blood-count.js'
+import { fdatasyncMsIn } from './machine.js'
 
 const root = join(fileURLToPath(import.meta.url), '..', '..')
 const kinds = ['echo', 'null', 'spool'] as const
@@ -29,7 +30,7 @@ else await compare(Number(role ?? 3), Number(rest[0] ?? 3), rest[1] ?? tmpdir())
 async function compare(seconds: number, rounds: number, parent: string): Promise<void> {
   const folder = mkdtempSync(join(parent, 'hutong-bench-mllp-'))
   try {
-    console.log(`fdatasync of 4 KB: ${fdatasyncMs(folder).toFixed(2)} ms (median of 200)`)
+    console.log(`fdatasync of 4 KB: ${fdatasyncMsIn(folder).toFixed(2)} ms (median of 200)`)
     console.log('ACKs/s: min / median / max        client round trip p50 / p99, ms      server CPU, µs an ACK')
     for (const connections of connectionCounts) {
       const cells = new Map<Kind, Result[]>()
@@ -203,19 +204,6 @@ async function load(port: number, connections: number, seconds: number): Promise
   const result = { acknowledged, ms, p50Ms: at(0.5), p99Ms: at(0.99) }
   if (process.send === undefined) process.exit(0)
   process.send(result, () => process.exit(0))
-}
-
-function fdatasyncMs(folder: string): number {
-  const file = openSync(join(folder, 'fdatasync'), 'w')
-  const block = Buffer.alloc(4096, 'x')
-  const times = Array.from({ length: 200 }, (_, i) => {
-    const start = performance.now()
-    writeSync(file, block, 0, block.length, i * block.length)
-    fdatasyncSync(file)
-    return performance.now() - start
-  })
-  closeSync(file)
-  return median(times)
 }
 
 function median(values: readonly number[]): number {

@@ -1,7 +1,6 @@
 // Where bench/whole-path.ts runs: a database, topics and subjects of its own on the real stack, and the roles of a
 // deployment, each a process of the built product. Everything is removed in the end.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,6 +16,7 @@ import { allTopics, contentOf } from '../log/topics.js'
 import { openDatabase } from '../repository/database.js'
 import { migrate } from '../repository/migrate.js'
 import { registerSchemas } from '../schemas/compatibility.js'
+import { createDatabase } from '../test/repository/databases.js'
 
 export const topics = allTopics.map((topic) => ({ topic, event: contentOf(topic) }))
 
@@ -44,17 +44,13 @@ export async function openPlace(feeds: readonly Feed[], partitions: number): Pro
   if (brokers === undefined || registryUrl === undefined || serverUrl === undefined) {
     throw new Error('set HUTONG_KAFKA_BROKERS, HUTONG_SCHEMA_REGISTRY_URL and HUTONG_DATABASE_URL')
   }
-  const name = `hutong_bench_${randomBytes(5).toString('hex')}`
+  const { name, url: databaseUrl, drop } = await createDatabase(serverUrl)
   const prefix = name.replaceAll('_', '-')
   const folder = mkdtempSync(join(tmpdir(), 'hutong-bench-'))
-  const url = new URL(serverUrl)
-  url.pathname = `/${name}`
-  const databaseUrl = url.toString()
-  await administer(serverUrl, `CREATE DATABASE ${name}`)
   const remove = async (): Promise<void> => {
     await removeTopics(brokers, prefix)
     await removeSubjects(registryUrl, prefix)
-    await administer(serverUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    await drop()
     rmSync(folder, { recursive: true, force: true })
   }
   try {
@@ -187,16 +183,6 @@ function parsed(line: string): { level?: number; msg?: string; feed?: string; po
     return JSON.parse(line) as { level?: number }
   } catch {
     return undefined
-  }
-}
-
-async function administer(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    await client.query(sql)
-  } finally {
-    await client.end()
   }
 }
 

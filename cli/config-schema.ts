@@ -1,11 +1,14 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { watchConfig } from '../services/watch/config.js'
 
 const closed = { additionalProperties: false }
 const optionalText = (description: string) => Type.Optional(Type.String({ description, minLength: 1 }))
 const size = (description: string, value: number) =>
   Type.Optional(Type.Integer({ description, default: value, minimum: 1 }))
 
-export const roles = ['receive', 'parse', 'normalise', 'sink', 'archive'] as const
+/** The way of a message from a sender to the repository. */
+export const pipelineRoles = ['receive', 'parse', 'normalise', 'sink', 'archive'] as const
+export const roles = [...pipelineRoles, 'gateway', 'watch'] as const
 export type Role = (typeof roles)[number]
 
 /** Everything of a deployment but the feeds' connector settings, which each connector declares itself. */
@@ -16,7 +19,8 @@ export const deploymentConfig = Type.Object(
     }),
     roles: Type.Optional(
       Type.Array(Type.Union(roles.map((role) => Type.Literal(role))), {
-        description: 'What this process does; all roles where left out. `--role` on the command line narrows it.',
+        description:
+          'What this process does. Where left out: receive with an uplink; else all, gateway where that is configured. `--role` on the command line narrows it.',
         uniqueItems: true,
       }),
     ),
@@ -92,6 +96,49 @@ export const deploymentConfig = Type.Object(
         { ...closed, description: 'Encryption of message bytes in spool, topics and archive' },
       ),
     ),
+    uplink: Type.Optional(
+      Type.Object(
+        {
+          url: Type.String({ description: 'https://host:port of the gateway', pattern: '^https://[^/]+/?$' }),
+          caFile: Type.String({ description: 'CA certificates that the gateway is known by, PEM file', minLength: 1 }),
+          certFile: Type.String({
+            description: 'Client certificate of this edge, followed by its intermediate certificates, PEM file',
+            minLength: 1,
+          }),
+          keyFile: Type.String({ description: 'Key of the client certificate, PEM file', minLength: 1 }),
+          proxy: Type.Optional(
+            Type.String({
+              description:
+                'http://user:password@host:port of a proxy that allows CONNECT; write ${NAME} for the secret',
+              pattern: '^http://[^/]+/?$',
+            }),
+          ),
+          bytesPerSecond: Type.Optional(
+            Type.Integer({ description: 'Bandwidth cap of compressed batches; none where left out', minimum: 1024 }),
+          ),
+        },
+        {
+          ...closed,
+          description:
+            'The way of a hospital to the province: over HTTPS to its gateway, instead of kafka. Role receive only',
+        },
+      ),
+    ),
+    gateway: Type.Optional(
+      Type.Object(
+        {
+          host: Type.Optional(Type.String({ description: 'Address to listen on', default: '0.0.0.0' })),
+          port: Type.Integer({ description: 'Port of HTTPS with client certificates', minimum: 0, maximum: 65_535 }),
+          certFile: Type.String({ description: "The gateway's certificate, PEM file", minLength: 1 }),
+          keyFile: Type.String({ description: 'Key of the certificate, PEM file', minLength: 1 }),
+          clientCaFile: Type.String({ description: 'Authorities of the client certificates, PEM file', minLength: 1 }),
+          bodyMegabytesMax: size('A larger batch, as sent or decoded, is refused, MiB; above the largest message', 64),
+          inFlightMegabytesMax: size('Bytes of batches under way; more is refused with Retry-After, MiB', 256),
+          requestTimeoutSeconds: size('A batch that has not arrived by then is refused, seconds', 300),
+        },
+        { ...closed, description: 'Takes the batches of edges (role gateway)' },
+      ),
+    ),
     http: Type.Optional(
       Type.Object(
         {
@@ -125,6 +172,7 @@ export const deploymentConfig = Type.Object(
         { ...closed, description: 'Backfill, replay and drains of an old spool' },
       ),
     ),
+    watch: Type.Optional(watchConfig),
     logLevel: Type.Optional(
       Type.Union(
         ['debug', 'info', 'warn', 'error'].map((level) => Type.Literal(level)),
@@ -136,6 +184,23 @@ export const deploymentConfig = Type.Object(
   closed,
 )
 export type DeploymentConfig = Static<typeof deploymentConfig>
+
+/** What a process does whose configuration does not say. */
+export const defaultRoles = ({ uplink, gateway }: Pick<DeploymentConfig, 'uplink' | 'gateway'>): readonly Role[] =>
+  uplink !== undefined ? ['receive'] : roles.filter((role) => role !== 'gateway' || gateway !== undefined)
+
+/** What stands in the way of these roles in this configuration; undefined where nothing does. */
+export function roleProblem(
+  wanted: readonly Role[],
+  { uplink, gateway }: Pick<DeploymentConfig, 'uplink' | 'gateway'>,
+): string | undefined {
+  const beyond = wanted.find((role) => role !== 'receive')
+  if (uplink !== undefined && beyond !== undefined) {
+    return `with uplink a process only receives; ${beyond} runs in the province`
+  }
+  if (wanted.includes('gateway') && gateway === undefined) return 'the role gateway needs gateway: {port: …, …}'
+  return undefined
+}
 
 /** What every feed says, whatever its connector. */
 export const feedFrame = {

@@ -5,7 +5,8 @@ import { LineCounter, isMap, isPair, isSeq, parseDocument, type Document, type N
 import type { Connector } from '../connectors/connector.js'
 import { UsageError } from '../core/errors.js'
 import { nearest } from '../core/nearest.js'
-import { deploymentConfig, feedFrame, type DeploymentConfig } from './config-schema.js'
+import { watchFaults, type WatchConfig } from '../services/watch/config.js'
+import { deploymentConfig, feedFrame, roleProblem, type DeploymentConfig } from './config-schema.js'
 
 /** One fault of a configuration file, with its line (from 1) and what to do. */
 export interface ConfigProblem {
@@ -83,7 +84,10 @@ export function checkConfiguration(
   const feeds = Array.isArray(rawFeeds)
     ? rawFeeds.map((feed, index) => checkFeed(feed, `/feeds/${index}`, connectors, report))
     : []
+  // only what has the right form can be checked further
+  const formed = problems.length === 0
   checkWhole(source as Partial<DeploymentConfig>, feeds, report)
+  if (formed) checkWatch((source as Partial<DeploymentConfig>).watch, feeds, report)
   if (problems.length > 0) return { problems: problems.sort((a, b) => a.line - b.line) }
   const filled = Value.Default(deploymentConfig, source) as DeploymentConfig
   return { problems, configuration: { ...filled, feeds: feeds.filter((feed) => feed !== undefined) } }
@@ -132,9 +136,41 @@ function checkWhole(
       'production on Kafka needs PostgreSQL: add database: {url: …}; the embedded database is for demo and tests',
     )
   }
+  if (source.uplink !== undefined && source.kafka !== undefined) {
+    report('/uplink', 'a process forwards to the gateway or to Kafka: leave out uplink or kafka')
+  }
+  if (Array.isArray(source.roles)) {
+    const problem = roleProblem(source.roles, source)
+    if (problem !== undefined) report('/roles', problem)
+  }
+  const { bodyMegabytesMax = 64, inFlightMegabytesMax = 256 } = source.gateway ?? {}
+  if (inFlightMegabytesMax < 2 * bodyMegabytesMax) {
+    report(
+      source.gateway?.inFlightMegabytesMax === undefined
+        ? '/gateway/bodyMegabytesMax'
+        : '/gateway/inFlightMegabytesMax',
+      `inFlightMegabytesMax must be at least twice bodyMegabytesMax (${bodyMegabytesMax}), or the largest batch never passes`,
+    )
+  }
   const encryption = source.encryption
   if (encryption !== undefined && typeof encryption.keys === 'object' && !(encryption.keyId in encryption.keys)) {
     report('/encryption/keyId', unknownName('key', encryption.keyId, Object.keys(encryption.keys)))
+  }
+}
+
+function checkWatch(watch: WatchConfig | undefined, feeds: readonly (FeedConfig | undefined)[], report: Report): void {
+  if (watch === undefined) return
+  for (const { path, message } of watchFaults(watch)) report(`/watch${path}`, message)
+  const names = feeds.flatMap((feed) => (feed === undefined ? [] : [feed.name]))
+  for (const name of Object.keys(watch.minimumVolumes ?? {})) {
+    if (!names.includes(name)) report(`/watch/minimumVolumes/${name}`, unknownName('feed', name, names))
+  }
+  for (const part of ['routes', 'maintenance'] as const) {
+    for (const [index, { feeds: named }] of (watch[part] ?? []).entries()) {
+      for (const name of named ?? []) {
+        if (!names.includes(name)) report(`/watch/${part}/${index}/feeds`, unknownName('feed', name, names))
+      }
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { createLogger } from '../core/telemetry.js'
 import { unpackContent } from '../pipelines/content.js'
 import { dryRun } from '../pipelines/dry-run.js'
 import { redrive } from '../pipelines/redrive.js'
-import { pause } from '../pipelines/stage.js'
+import { pause } from '../core/pause.js'
 import {
   deadLettersByCause,
   listDeadLetters,
@@ -15,7 +15,7 @@ import {
 import { settlement } from '../repository/settlement.js'
 import { catalogueOf, openRuntime, parsersOf, type Runtime } from './runtime.js'
 import { connectors } from './connectors.js'
-import { roles } from './config-schema.js'
+import { pipelineRoles } from './config-schema.js'
 import { configurationOf, onRepository, withPlace, type PlaceFlags } from './repository-access.js'
 import { exitCodes, progressLine, table, type Terminal } from './terminal.js'
 
@@ -217,7 +217,7 @@ async function redriveNow(filter: DeadLetterFilter, flags: FilterFlags, terminal
   const runtime = await openRuntime({
     configuration,
     connectors,
-    roles: embedded ? roles : ['sink'],
+    roles: embedded ? pipelineRoles : ['sink'],
     listen: false,
     parserForUnknown: parserByConnector,
     logger: createLogger({ level: 'warn' }),

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { UsageError } from '../core/errors.js'
-import { roles } from './config-schema.js'
+import { pipelineRoles } from './config-schema.js'
 import { demoHospitals } from './demo/hospitals.js'
 import type { DemoSummary, DemoView } from './demo/figures.js'
 import { runDemo } from './demo/run-demo.js'
@@ -63,7 +63,11 @@ async function demo(flags: DemoFlags, terminal: Terminal, signal: AbortSignal): 
   const setting = await demoSetting({ dataDir: await demoFolder(flags.dataDir), seed, environment })
   const say = flags.json === true ? (text: string) => terminal.err(text) : (text: string) => terminal.out(text)
   const { separate, embeddedDatabase, dataDir } = setting
-  const stores = separate ? texts.separate(roles.length) : embeddedDatabase ? texts.embedded : texts.embeddedLogOnly
+  const stores = separate
+    ? texts.separate(pipelineRoles.length)
+    : embeddedDatabase
+      ? texts.embedded
+      : texts.embeddedLogOnly
   const hospitals = demoHospitals.map((hospital) => texts.hospital(hospital))
   const intro = [
     texts.title,

@@ -1,7 +1,7 @@
-import { RetryableError } from '../core/errors.js'
+import { RetryableError, UsageError } from '../core/errors.js'
 import type { Logger } from '../core/telemetry.js'
 import type { EventLog } from '../log/event-log.js'
-import { pause } from '../pipelines/stage.js'
+import { pause } from '../core/pause.js'
 import type { EventCodec } from '../schemas/codec.js'
 
 /** The way out of a process: the log, and the codec of what is written to it. */
@@ -61,4 +61,20 @@ export function lateLink(open: () => Promise<Link>, logger: Logger): LateLink {
       },
     },
   }
+}
+
+/** The link of a process that reaches the province over the gateway: it has a codec, and no event log. */
+export function linkless(codec: EventCodec): Link {
+  const none = (): never => {
+    throw new UsageError('this process reaches the province by its uplink; the event log is not here')
+  }
+  const log: EventLog = {
+    ensureTopics: none,
+    append: none,
+    consume: none,
+    read: none,
+    positions: none,
+    close: () => Promise.resolve(),
+  }
+  return { log, codec }
 }

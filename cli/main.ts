@@ -3,11 +3,13 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { readEnvironment } from '../core/environment.js'
 import { RetryableError, UsageError } from '../core/errors.js'
+import { alertsCommand } from './alerts.js'
 import { backfillCommand } from './backfill.js'
 import { checkCommand } from './check.js'
 import { deadLettersCommand } from './dead-letters.js'
 import { doctorCommand } from './doctor.js'
 import { demoCommand } from './demo.js'
+import { expectCommand } from './expect.js'
 import { inspectCommand } from './inspect.js'
 import { reconcileCommand } from './reconcile.js'
 import { recordCommand } from './record.js'
@@ -15,6 +17,7 @@ import { replayCommand } from './replay.js'
 import { runCommand } from './run.js'
 import { schemasCommand } from './schemas.js'
 import { simulateCommand } from './simulate.js'
+import { sniffCommand } from './sniff.js'
 import { testCommand } from './test.js'
 import { traceCommand } from './trace.js'
 import { exitCodes, processTerminal } from './terminal.js'
@@ -31,6 +34,7 @@ const commands = [
   runCommand,
   checkCommand,
   inspectCommand,
+  sniffCommand,
   replayCommand,
   backfillCommand,
   recordCommand,
@@ -41,6 +45,8 @@ const commands = [
   deadLettersCommand,
   doctorCommand,
   simulateCommand,
+  alertsCommand,
+  expectCommand,
 ]
 for (const command of commands) command(program, terminal)
 

@@ -9,11 +9,11 @@ import type { LedgerPosition } from '../core/ids.js'
 import { createLogger } from '../core/telemetry.js'
 import type { Spool } from '../log/spool.js'
 import type { Lane } from '../log/topics.js'
-import { pause } from '../pipelines/stage.js'
+import { pause } from '../core/pause.js'
 import type { Database } from '../repository/database.js'
 import { settlement, type Settlement } from '../repository/settlement.js'
 import type { Configuration } from './config.js'
-import { roles } from './config-schema.js'
+import { pipelineRoles } from './config-schema.js'
 import { connectors } from './connectors.js'
 import { filesOf } from './files.js'
 import { configurationOf, withPlace, type PlaceFlags } from './repository-access.js'
@@ -105,7 +105,7 @@ export async function onPipeline<T>(
   const runtime = await openRuntime({
     configuration,
     connectors,
-    roles,
+    roles: pipelineRoles,
     listen: false,
     parserForUnknown: () => fallback,
     identityOfUnknown: () => ({ hospital, connector: kind }),

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { openDatabase, type Database } from '../repository/database.js'
@@ -58,13 +59,20 @@ export async function openRepository(configuration: Pick<Configuration, 'databas
   return database
 }
 
-/** Runs `work` on the repository that the flags or the environment name. */
+/** Runs `work` on the repository that the flags or the environment name. @throws UsageError where the folder of the embedded one is not there */
 export async function onRepository<T>(
   flags: PlaceFlags,
   terminal: Terminal,
   work: (database: Database) => Promise<T>,
 ): Promise<T> {
-  const database = await openRepository(await configurationOf(flags, terminal))
+  const configuration = await configurationOf(flags, terminal)
+  const { database: remote, dataDir = '.hutong' } = configuration
+  if (remote === undefined && !existsSync(dataDir)) {
+    throw new UsageError(
+      `there is no folder ${dataDir}: name the folder with --data-dir, a configuration with --config, or set HUTONG_DATABASE_URL`,
+    )
+  }
+  const database = await openRepository(configuration)
   try {
     return await work(database)
   } finally {

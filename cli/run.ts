@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { UsageError } from '../core/errors.js'
-import { roles, type Role } from './config-schema.js'
+import { defaultRoles, roleProblem, roles, type Role } from './config-schema.js'
 import { loadConfiguration } from './config.js'
 import { connectors } from './connectors.js'
 import { openRuntime } from './runtime.js'
@@ -18,7 +18,10 @@ export function runCommand(program: Command, terminal: Terminal): void {
     )
     .action(async (file: string, options: { role?: string }) => {
       const configuration = await loadConfiguration(file, connectors, terminal.environment.variables)
-      const wanted = options.role === undefined ? (configuration.roles ?? roles) : rolesOf(options.role)
+      const wanted =
+        options.role === undefined ? (configuration.roles ?? defaultRoles(configuration)) : rolesOf(options.role)
+      const problem = roleProblem(wanted, configuration)
+      if (problem !== undefined) throw new UsageError(problem)
       const runtime = await openRuntime({ configuration, connectors, roles: wanted })
       if (configuration.database === undefined && runtime.database !== undefined) {
         runtime.logger.warn('no database configured: the embedded one does not flush to disk; for demo and tests only')

@@ -14,17 +14,22 @@ import type { EventLog } from '../log/event-log.js'
 import type { FileSystem } from '../log/file-system.js'
 import { openKafkaLog, type KafkaLogOptions } from '../log/kafka-log.js'
 import { folderObjectStore } from '../log/object-store.js'
+import type { RawOutlet } from '../log/raw-outlet.js'
 import type { Spool } from '../log/spool.js'
 import { openSpool } from '../log/spool-store.js'
 import { allTopics, contentOf, lanes, type Lane } from '../log/topics.js'
+import { openUplink } from '../log/uplink.js'
 import { archiveStage } from '../pipelines/archive.js'
 import type { ContentStores } from '../pipelines/content.js'
 import { forward } from '../pipelines/forward.js'
+import { logOutlet } from '../pipelines/log-outlet.js'
 import { normaliseStage } from '../pipelines/normalise.js'
 import { parseStage } from '../pipelines/parse.js'
 import { receive } from '../pipelines/receive.js'
 import { sinkStage, type SettledEvent } from '../pipelines/sink.js'
 import { groupOf, runStage, type Stage } from '../pipelines/stage.js'
+import { openWatch } from '../services/watch/watch.js'
+import { headerTime } from '../services/watch/header-time.js'
 import { openArchive } from '../repository/archive.js'
 import { deadLetterSink } from '../repository/dead-letters.js'
 import { eventSink } from '../repository/event-sink.js'
@@ -33,7 +38,8 @@ import { openCodec, type EventCodec } from '../schemas/codec.js'
 import { registerSchemas } from '../schemas/compatibility.js'
 import type { Configuration, Connectors } from './config.js'
 import type { Role } from './config-schema.js'
-import { lateLink, type LateLink, type Link } from './late-link.js'
+import { runGateway } from './gateway-role.js'
+import { lateLink, linkless, type LateLink, type Link } from './late-link.js'
 import { openRepository } from './repository-access.js'
 
 export interface RuntimeOptions {
@@ -53,6 +59,8 @@ export interface RuntimeOptions {
   readonly logger?: Logger
   /** Told once a feed can be reached. */
   readonly listening?: (feed: string, address: AddressInfo) => void
+  /** Told once edges can reach the gateway. */
+  readonly gatewayListening?: (port: number) => void
   /** Where the spool writes (default: the operating system's files). */
   readonly spoolFileSystem?: FileSystem
 }
@@ -98,14 +106,22 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
   try {
     const open = (): Promise<Link> => openLink(configuration, dataDir, logger)
-    // What only receives needs the line to the province for nothing but forwarding.
-    const isEdge = configuration.kafka !== undefined && roles.every((role) => role === 'receive')
-    const late = isEdge ? lateLink(open, logger) : undefined
-    const { log, codec } = late ?? (await open())
+    const { uplink } = configuration
+    // What only takes messages needs the event log for nothing but appending: others hold them while it is away.
+    const onlyTakes = roles.every((role) => role === 'receive' || role === 'gateway')
+    const late = configuration.kafka !== undefined && onlyTakes ? lateLink(open, logger) : undefined
+    const { log, codec } = uplink !== undefined ? linkless(await openCodec()) : (late ?? (await open()))
     closing.unshift(() => log.close())
+    const outlet =
+      uplink === undefined
+        ? logOutlet(log, codec)
+        : await opened(
+            Promise.resolve(openUplink({ ...uplink, environment: configuration.environment, codec, metrics })),
+          )
     const spool = has('receive') ? await opened(openSpoolOf(options, dataDir, writeCipher, ciphers)) : undefined
-    const database = has('sink') || has('archive') ? await opened(openRepository(configuration)) : undefined
-    const parts = { log, codec, metrics, logger, stores, spool, database }
+    const needsDatabase = has('sink') || has('archive') || has('watch')
+    const database = needsDatabase ? await opened(openRepository(configuration)) : undefined
+    const parts = { log, codec, outlet, metrics, logger, stores, spool, database }
     return {
       ...withoutUndefined(parts),
       run: (signal) => runRoles(parts, options, signal, late),
@@ -133,6 +149,7 @@ async function openLink(configuration: Configuration, dataDir: string, logger: L
 }
 
 type Parts = Omit<Runtime, 'run' | 'close' | 'spool' | 'database'> & {
+  readonly outlet: RawOutlet
   readonly spool: Spool | undefined
   readonly database: Database | undefined
 }
@@ -151,7 +168,9 @@ async function runRoles(
   const work = [
     ...(late === undefined ? [] : [late.connect(until)]),
     ...stages.map((stage) => runStage(stage, parts, until)),
+    ...watchRole(parts, options, until),
     ...(parts.spool === undefined ? [] : receiveRole(parts, parts.spool, receivers, options, until)),
+    ...(options.roles.includes('gateway') ? [runGateway(parts, options, until)] : []),
   ]
   parts.logger.info({ roles: options.roles, feeds: options.configuration.feeds.map((feed) => feed.name) }, 'running')
   try {
@@ -237,8 +256,8 @@ function receiveRole(
   options: RuntimeOptions,
   signal: AbortSignal,
 ): Promise<void>[] {
-  const { log, codec, metrics, logger, stores } = parts
-  const { feeds, environment } = options.configuration
+  const { outlet, metrics, logger, stores } = parts
+  const { feeds, environment, uplink } = options.configuration
   const byName = new Map(feeds.map((feed) => [feed.name, feed]))
   const identity = (feed: string): { hospital: string; connector: string } => {
     const known = byName.get(feed) ?? options.identityOfUnknown?.(feed)
@@ -253,8 +272,7 @@ function receiveRole(
   const now = (): number => systemClock.now()
   const forwarding = {
     spool,
-    log,
-    codec,
+    outlet,
     stores,
     environment,
     identity,
@@ -262,6 +280,7 @@ function receiveRole(
     now,
     damaged: (name: string) => metrics.spoolDamaged.inc({ feed: name }),
     ...(lane !== undefined && { lane }),
+    ...(uplink?.bytesPerSecond !== undefined && { batchBytesMax: cappedBatchBytes(uplink.bytesPerSecond) }),
   }
   return [
     forward(forwarding, signal),
@@ -270,6 +289,30 @@ function receiveRole(
     ),
   ]
 }
+
+function watchRole(parts: Parts, options: RuntimeOptions, signal: AbortSignal): Promise<void>[] {
+  const { database: db, metrics, logger, stores } = parts
+  if (db === undefined || !options.roles.includes('watch')) return []
+  const { configuration } = options
+  const { environment, feeds } = configuration
+  const config = configuration.watch ?? {}
+  const messageTime = headerTime(stores)
+  const watch = openWatch({
+    db,
+    config,
+    environment,
+    feeds,
+    messageTime,
+    metrics,
+    logger,
+    now: () => systemClock.now(),
+  })
+  return [watch.run(signal)]
+}
+
+/** A batch on a narrow line goes in about 20 s, so that little is sent twice when the line breaks. */
+const cappedBatchBytes = (bytesPerSecond: number): number =>
+  Math.max(64 * 1024, Math.min(4 * 1024 * 1024, bytesPerSecond * 20))
 
 /** The parser of each feed, compiled once. */
 export function parsersOf(

@@ -62,12 +62,6 @@ export const recordErrors = {
     doEn: 'have the sender fill MSH-9 (for results ORU^R01)',
     doZh: '请发送方填写 MSH-9（结果类为 ORU^R01）',
   },
-  'hl7-truncated': {
-    en: 'The message ends in the middle',
-    zh: '消息不完整，中途截断',
-    doEn: "check the sender's buffer or the network device between; ask it to send the message again",
-    doZh: '检查发送方缓冲区或中间网络设备，并请其重发',
-  },
   'message-too-large': {
     en: 'The message is larger than this feed accepts',
     zh: '消息超过该来源允许的大小',

@@ -54,6 +54,27 @@ export class Metrics {
     'topic',
     'partition',
   ])
+  readonly alertsOpen = this.gauge('hutong_alerts_open', 'Alerts that are open', ['feed', 'kind'])
+  readonly uplinkRequests = this.counter(
+    'hutong_uplink_requests_total',
+    'Requests to the gateway: taken, a refusal code, unreachable',
+    ['outcome'],
+  )
+  readonly uplinkBytes = this.counter('hutong_uplink_bytes_total', 'Compressed bytes the gateway answered', [])
+  readonly uplinkAccepted = this.gauge('hutong_uplink_accepted', '1 when the gateway took the last batch, else 0', [])
+  readonly gatewayBatches = this.counter('hutong_gateway_batches_total', 'Batches taken, or taken before (already)', [
+    'hospital',
+    'outcome',
+  ])
+  readonly gatewayMessages = this.counter('hutong_gateway_messages_total', 'Messages appended to the event log', [
+    'feed',
+    'lane',
+  ])
+  readonly gatewayBytes = this.counter('hutong_gateway_bytes_total', 'Bodies of batches taken, bytes as sent', [
+    'hospital',
+  ])
+  readonly gatewayRefusals = this.counter('hutong_gateway_refusals_total', 'Batches not taken', ['code'])
+  readonly gatewayInFlight = this.gauge('hutong_gateway_in_flight_bytes', 'Reserved for batches under way, bytes', [])
   readonly freshness = new Histogram({
     name: 'hutong_freshness_seconds',
     help: 'From the acknowledgement to the row in the repository, live lane',

@@ -14,8 +14,10 @@ import kafkajs, {
 } from 'kafkajs'
 import type { ConnectionOptions } from 'node:tls'
 import { RecordError, RetryableError, UsageError } from '../core/errors.js'
+import { pause } from '../core/pause.js'
 import type { Logger } from '../core/telemetry.js'
 import { AppendQueue, type AppendRequest } from './append-queue.js'
+import { CommitQueue } from './commit-queue.js'
 import type {
   Batch,
   ConsumeOptions,
@@ -422,14 +424,6 @@ interface ConsumptionPorts {
   readonly full: (topic: Topic) => string
 }
 
-interface AskedCommit {
-  readonly position: Position
-  /** Aborts when the partition is taken away. */
-  readonly signal: AbortSignal
-  readonly resolve: () => void
-  readonly reject: (error: unknown) => void
-}
-
 const nameOfPlace = ({ topic, partition }: Partition): string => `${topic}/${partition}`
 
 /** One loop over topics: a group member that is started again, with a fresh client, whenever it fails. */
@@ -446,8 +440,7 @@ class Consumption implements AsyncIterableIterator<Batch> {
   private consumer: Consumer | undefined
   private placed: Promise<void> = Promise.resolve()
   private commitOffsets: EachBatchPayload['commitOffsetsIfNecessary'] | undefined
-  private readonly uncommitted: AskedCommit[] = []
-  private committing: Promise<void> | undefined
+  private readonly commits = new CommitQueue((positions) => this.commitTogether(positions))
 
   constructor(
     private readonly ports: ConsumptionPorts,
@@ -467,7 +460,7 @@ class Consumption implements AsyncIterableIterator<Batch> {
       bytesMax,
       lingerMs,
       waitingBytesMax: Math.max(1024 * 1024, Math.min(2 * bytesMax, waitingBytesMax / Math.max(1, topics.length))),
-      commit: (position, signal) => this.commit(position, signal),
+      commit: (position, signal) => this.commits.commit(position, signal),
       pause: (partition) => this.consumer?.pause(each(partition)),
       resume: (partition) => this.consumer?.resume(each(partition)),
     })
@@ -649,33 +642,6 @@ class Consumption implements AsyncIterableIterator<Batch> {
     return pause(this.fetchNextAt - now, this.stop.signal)
   }
 
-  /** Commits asked for while another is under way go together in the next request. */
-  private commit(position: Position, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.uncommitted.push({ position, signal, resolve, reject })
-      this.committing ??= this.commitWaiting().finally(() => (this.committing = undefined))
-    })
-  }
-
-  private async commitWaiting(): Promise<void> {
-    // everything that is committed in this turn of the event loop goes together
-    await Promise.resolve()
-    while (this.uncommitted.length > 0) {
-      const asked = this.uncommitted.splice(0)
-      // what was taken away meanwhile may be another member's
-      const ours = asked.filter(({ signal }) => !signal.aborted)
-      try {
-        if (ours.length > 0) await this.commitTogether(ours.map(({ position }) => position))
-        for (const one of asked) {
-          if (ours.includes(one)) one.resolve()
-          else one.reject(new RetryableError(`${nameOfPlace(one.position)} was taken away: its records come again`))
-        }
-      } catch (error) {
-        for (const one of asked) one.reject(error)
-      }
-    }
-  }
-
   private async commitTogether(positions: readonly Position[]): Promise<void> {
     const what = positions.map(nameOfPlace).join(', ')
     const commitOffsets = this.commitOffsets
@@ -760,18 +726,6 @@ function outcome(error: unknown, what: string): Error {
   const message = `${what}: ${cause.message}`
   const isRefused = nameOf(error) === 'KafkaJSSASLAuthenticationError' || refusals.has(typeOf(error) ?? '')
   return isRefused ? new UsageError(message, { cause }) : new RetryableError(message, { cause })
-}
-
-function pause(waitMs: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, signal?.aborted === true ? 0 : waitMs)
-    signal?.addEventListener('abort', done, { once: true })
-  })
 }
 
 /** kafkajs speaks of addresses, groups and offsets, never of contents; what it calls an error mostly heals by itself. */

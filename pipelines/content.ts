@@ -20,12 +20,16 @@ export interface ContentStores {
 }
 
 /** Packs bytes for `raw`: compressed where that helps, encrypted where configured, by reference where large. */
-export async function packContent(bytes: Buffer, stores: ContentStores): Promise<Content> {
+export async function packContent(
+  bytes: Buffer,
+  stores: ContentStores,
+  inlineBytesMax = rawContentBytesMax,
+): Promise<Content> {
   const zipped = bytes.length >= compressFromBytes ? gzipSync(bytes, { level: 3 }) : bytes
   const compressed = zipped.length < bytes.length
   const packed = compressed ? zipped : bytes
   const sealed = stores.writeCipher === undefined ? packed : stores.writeCipher.encrypt(packed)
-  const inline = sealed.length <= rawContentBytesMax
+  const inline = sealed.length <= inlineBytesMax
   return {
     content: inline ? sealed : null,
     contentRef: inline ? null : await stores.objects.put(sealed),

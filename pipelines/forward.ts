@@ -1,14 +1,13 @@
 import { RetryableError } from '../core/errors.js'
 import type { LedgerPosition } from '../core/ids.js'
+import { pause } from '../core/pause.js'
 import type { Logger } from '../core/telemetry.js'
-import type { EventLog, LogRecord } from '../log/event-log.js'
 import { Pacer } from '../log/pacer.js'
+import type { RawOutlet } from '../log/raw-outlet.js'
 import type { Spool, SpooledMessage } from '../log/spool.js'
-import { rawTopic, type Lane } from '../log/topics.js'
-import type { EventCodec } from '../schemas/codec.js'
+import type { Lane } from '../log/topics.js'
 import type { RawMessage } from '../schemas/types.js'
 import { packContent, type ContentStores } from './content.js'
-import { pause } from './stage.js'
 
 /** What the spool does not know of a feed. */
 export interface FeedIdentity {
@@ -18,8 +17,7 @@ export interface FeedIdentity {
 
 export interface ForwardOptions {
   readonly spool: Spool
-  readonly log: EventLog
-  readonly codec: EventCodec
+  readonly outlet: RawOutlet
   readonly stores: ContentStores
   readonly environment: string
   readonly identity: (feed: string) => FeedIdentity
@@ -33,34 +31,31 @@ export interface ForwardOptions {
   readonly now: () => number
   /** Watermarks follow a batch, and repeat this often while nothing arrives (default 1 s). */
   readonly watermarkIntervalMs?: number
+  /** Batches are cut at about this many bytes of content (default 4 MiB). */
+  readonly batchBytesMax?: number
 }
 
 /** Batches smaller than this that keep coming are spread: a request costs as much as a hundred messages do. */
 const recordsFew = 200
 
-/** Forwards the spool to `raw` in order, with its watermarks in-band, until `signal` aborts. Holds while the log is away. */
+/** Forwards the spool in order, with its watermarks in-band, until `signal` aborts. Holds while the outlet is away. */
 export async function forward(options: ForwardOptions, signal: AbortSignal): Promise<void> {
   const published = new Map<string, string>()
   const pacer = new Pacer({ intervalMs: 50, burst: 6 })
+  const cut = { recordsMax: 1000, bytesMax: options.batchBytesMax ?? 4 * 1024 * 1024 }
   const stopWatermarks = new AbortController()
   const heartbeat = repeatWatermarks(options, published, AbortSignal.any([signal, stopWatermarks.signal]))
   try {
-    for await (const batch of options.spool.unforwarded(signal, { recordsMax: 1000, bytesMax: 4 * 1024 * 1024 })) {
+    for await (const batch of options.spool.unforwarded(signal, cut)) {
       for (const { feed, epoch, seq } of batch.damaged ?? []) {
         // Never forwarded and never settled: reconcile names it until the sender sends it again.
         options.logger.error({ feed, epoch, seq }, 'a spooled message is damaged on disk; ask the sender for it again')
         options.damaged?.(feed)
       }
       const sent = await untilSent(options, signal, async () => {
-        const byTopic = new Map<string, LogRecord[]>()
-        for (const message of batch.messages) {
-          const record = await rawRecord(message, options)
-          const topic = rawTopic(record.lane)
-          const records = byTopic.get(topic)
-          if (records === undefined) byTopic.set(topic, [{ key: message.feed, value: record.value }])
-          else records.push({ key: message.feed, value: record.value })
-        }
-        for (const [topic, records] of byTopic) await options.log.append(topic, records)
+        const messages: RawMessage[] = []
+        for (const message of batch.messages) messages.push(await rawMessage(message, options))
+        await options.outlet.send(messages, signal)
       })
       if (!sent) return
       await batch.forwarded()
@@ -72,12 +67,11 @@ export async function forward(options: ForwardOptions, signal: AbortSignal): Pro
   }
 }
 
-async function rawRecord(message: SpooledMessage, options: ForwardOptions): Promise<{ lane: Lane; value: Buffer }> {
+async function rawMessage(message: SpooledMessage, options: ForwardOptions): Promise<RawMessage> {
   const old = options.now() - message.receivedAt > (options.bulkAfterMs ?? 600_000)
   const lane = options.lane ?? (old ? 'bulk' : 'live')
-  const content = await packContent(message.content, options.stores)
-  const value: RawMessage = { ...header(message, options, 'message', lane), ...content }
-  return { lane, value: options.codec.encode('raw', value) }
+  const content = await packContent(message.content, options.stores, options.outlet.contentBytesMax)
+  return { ...header(message, options, 'message', lane), ...content }
 }
 
 function header(
@@ -118,8 +112,10 @@ async function repeatWatermarks(
       .filter(({ place, mark }) => published.get(place) !== mark)
     if (news.length === 0) continue
     try {
-      const records = news.map((watermark) => watermarkRecord(watermark, options))
-      await options.log.append(rawTopic('live'), records)
+      await options.outlet.send(
+        news.map((watermark) => watermarkOf(watermark, options)),
+        signal,
+      )
       for (const { place, mark } of news) published.set(place, mark)
     } catch (error) {
       if (!(error instanceof RetryableError)) throw error
@@ -127,8 +123,8 @@ async function repeatWatermarks(
   }
 }
 
-function watermarkRecord({ feed, epoch, seq }: LedgerPosition, options: ForwardOptions): LogRecord {
-  const value: RawMessage = {
+function watermarkOf({ feed, epoch, seq }: LedgerPosition, options: ForwardOptions): RawMessage {
+  return {
     ...header({ feed, epoch, seq, receivedAt: options.now() }, options, 'watermark', 'live'),
     content: null,
     contentRef: null,
@@ -136,7 +132,6 @@ function watermarkRecord({ feed, epoch, seq }: LedgerPosition, options: ForwardO
     compression: 'none',
     keyId: null,
   }
-  return { key: feed, value: options.codec.encode('raw', value) }
 }
 
 async function untilSent(options: ForwardOptions, signal: AbortSignal, send: () => Promise<void>): Promise<boolean> {
@@ -146,8 +141,9 @@ async function untilSent(options: ForwardOptions, signal: AbortSignal, send: () 
       return true
     } catch (error) {
       if (!(error instanceof RetryableError)) throw error
-      const waitMs = Math.min(10_000, 50 * 2 ** Math.min(attempt, 8))
-      options.logger.warn({ attempt, waitMs, cause: error.message }, 'the event log is away: the spool holds')
+      if (signal.aborted) return false
+      const waitMs = error.retryAfterMs ?? Math.min(10_000, 50 * 2 ** Math.min(attempt, 8))
+      options.logger.warn({ attempt, waitMs, cause: error.message }, 'nothing can be forwarded: the spool holds')
       await pause(waitMs, signal)
       if (signal.aborted) return false
     }

@@ -1,5 +1,6 @@
 import { setImmediate as immediate } from 'node:timers/promises'
 import { RetryableError } from '../core/errors.js'
+import { pause } from '../core/pause.js'
 import type { Logger, Metrics } from '../core/telemetry.js'
 import type { Batch, ConsumeOptions, EventLog, StoredRecord } from '../log/event-log.js'
 import type { Lane, Topic } from '../log/topics.js'
@@ -125,18 +126,4 @@ async function releaseLost(batches: readonly Batch[], signal: AbortSignal): Prom
   const isLost = (batch: Batch): boolean => signal.aborted || batch.signal.aborted
   await Promise.all(batches.filter(isLost).map((batch) => batch.release()))
   return batches.filter((batch) => !isLost(batch))
-}
-
-/** Resolves after the time given, or at once when `signal` aborts. */
-export function pause(waitMs: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted || waitMs <= 0) return Promise.resolve()
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, waitMs)
-    signal.addEventListener('abort', done, { once: true })
-  })
 }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const require = createRequire(import.meta.url)
-const assetFolders = ['schemas', 'catalogue', 'repository', 'connectors', 'cli']
+const assetFolders = ['schemas', 'catalogue', 'repository', 'connectors', 'services', 'cli']
 const assetEndings = ['.avsc', '.sql', '.tsv', '.json', '.yaml', '.html', '.mjs']
 
 const compiler = join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc')

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gatewayRefusals } from '../dist/core/gateway-refusals.js'
 import { ignoreReasons, recordErrors } from '../dist/core/errors.js'
 import { deploymentConfig, feedFrame } from '../dist/cli/config-schema.js'
 import { connectors } from '../dist/cli/connectors.js'
@@ -20,6 +21,15 @@ function errorsPage() {
   }
   lines.push('## Reasons for which a message is kept but not used', '', '| Reason | Meaning |', '|---|---|')
   for (const [reason, meaning] of Object.entries(ignoreReasons)) lines.push(`| ${reason} | ${meaning} |`)
+  lines.push(
+    '',
+    '## What the gateway refuses',
+    '',
+    'An edge keeps what is refused, logs code and remedy, and tries again.',
+  )
+  lines.push('', '| Code | HTTP | Meaning | What to do |', '|---|---|---|---|')
+  for (const [code, { status, en, doEn }] of Object.entries(gatewayRefusals))
+    lines.push(`| ${code} | ${status} | ${en} | ${doEn} |`)
   return `${lines.join('\n')}\n`
 }
 

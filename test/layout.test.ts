@@ -17,7 +17,7 @@ const { scripts } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8
 // the very command of `npm run layout`: a folder or a rule file left out there is left out here
 const [command, ...layoutArguments] = scripts.layout.split(' ')
 const folders = layoutArguments.slice(layoutArguments.indexOf('.dependency-cruiser.cjs') + 1)
-const order = ['core', 'schemas', 'log', 'catalogue', 'repository', 'connectors', 'pipelines', 'api', 'cli']
+const order = ['core', 'schemas', 'log', 'catalogue', 'repository', 'connectors', 'pipelines', 'services', 'api', 'cli']
 
 function cruise(directory: string): Promise<Cruise> {
   const program = join(project, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs')

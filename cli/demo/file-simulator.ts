@@ -1,6 +1,6 @@
 import { mkdir, open, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pause } from '../../pipelines/stage.js'
+import { pause } from '../../core/pause.js'
 import { contentOf, framed, type Journal, type JournalEntry, type SimulatedMessage } from './journal.js'
 
 export interface FileSimulatorOptions {

@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url'
 import type { Environment } from '../../core/environment.js'
 import { RetryableError } from '../../core/errors.js'
 import { createLogger } from '../../core/telemetry.js'
-import { pause } from '../../pipelines/stage.js'
+import { pause } from '../../core/pause.js'
 import type { Database } from '../../repository/database.js'
-import { roles, type Role } from '../config-schema.js'
+import { pipelineRoles, type Role } from '../config-schema.js'
 import { connectors } from '../connectors.js'
 import { openRepository } from '../repository-access.js'
 import { ensureSchemas, openRuntime } from '../runtime.js'
@@ -35,7 +35,7 @@ export function startPipeline(setting: DemoSetting, environment: Environment): P
 
 async function startHere(setting: DemoSetting, environment: Environment): Promise<DemoPipeline> {
   const port = await freePort()
-  const text = configurationText(setting, environment, roles, port)
+  const text = configurationText(setting, environment, pipelineRoles, port)
   const configurationFile = writeConfiguration(setting, 'demo', text)
   const configuration = configurationFrom(text, environment)
   await ensureSchemas(configuration)
@@ -43,7 +43,7 @@ async function startHere(setting: DemoSetting, environment: Environment): Promis
   const runtime = await openRuntime({
     configuration,
     connectors,
-    roles,
+    roles: pipelineRoles,
     logger: createLogger({ level: 'error', role: 'demo' }),
     settled: (events) => {
       for (const { feed, disposition, receivedAt, settledAt } of events) {
@@ -90,7 +90,7 @@ interface RoleProcess {
 }
 
 async function startProcesses(setting: DemoSetting, environment: Environment): Promise<DemoPipeline> {
-  const configuration = configurationFrom(configurationText(setting, environment, roles, 0), environment)
+  const configuration = configurationFrom(configurationText(setting, environment, pipelineRoles, 0), environment)
   await ensureSchemas(configuration)
   // The migrations run once, before five processes ask for them at the same time.
   const database = await openRepository(configuration)
@@ -102,7 +102,7 @@ async function startProcesses(setting: DemoSetting, environment: Environment): P
     await database.close()
   }
   try {
-    for (const role of roles) processes.push(await startRole(role, setting, environment))
+    for (const role of pipelineRoles) processes.push(await startRole(role, setting, environment))
     const failed = endOf(Promise.race(processes.map(({ ended }) => ended)), stopping.signal)
     await Promise.race([failed, Promise.all(processes.map(untilReady))])
     const sink = processes.find(({ role }) => role === 'sink')

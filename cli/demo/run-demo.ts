@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { systemClock } from '../../core/clock.js'
 import type { Environment } from '../../core/environment.js'
-import { pause } from '../../pipelines/stage.js'
+import { pause } from '../../core/pause.js'
 import { deadLettersByCause, listDeadLetters } from '../../repository/dead-letters.js'
 import { feedProgress, topWorkItems } from '../../repository/progress.js'
 import { reconcile } from '../../repository/reconcile.js'

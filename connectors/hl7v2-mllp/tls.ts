@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { UsageError } from '../../core/errors.js'
+import { readPemFile } from '../../core/pem.js'
 import type { MllpSettings } from './config.js'
 
 /** What becomes of a TLS handshake. */
@@ -61,14 +61,8 @@ function createTlsServer(options: NonNullable<MllpSettings['tls']>, required: bo
   }
 }
 
-function readPem(value: string, option: string): string {
-  if (value.includes('-----BEGIN ')) return value
-  try {
-    return readFileSync(value, 'utf8')
-  } catch (error) {
-    throw new UsageError(`${option}: cannot read ${value}: ${(error as NodeJS.ErrnoException).code}`, { cause: error })
-  }
-}
+const readPem = (value: string, option: string): string =>
+  value.includes('-----BEGIN ') ? value : readPemFile(option, value)
 
 function commonNames(socket: TLSSocket): readonly string[] {
   const name: unknown = socket.getPeerCertificate().subject?.CN

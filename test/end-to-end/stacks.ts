@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import pg from 'pg'
+
 import type { Configuration } from '../../cli/config.js'
 import { readEnvironment } from '../../core/environment.js'
+import { createDatabase } from '../repository/databases.js'
 
 /** One place to run a whole pipeline on, of its own; `end` removes it. */
 export interface Place {
@@ -45,31 +45,18 @@ async function openEmbedded(): Promise<Place> {
 
 async function openReal(databaseUrl: string, brokers: readonly string[], registryUrl: string): Promise<Place> {
   const dataDir = await mkdtemp(join(tmpdir(), 'hutong-test-'))
-  const name = `hutong_test_${randomBytes(6).toString('hex')}`
-  const url = new URL(databaseUrl)
-  await administer(databaseUrl, `CREATE DATABASE ${name}`)
-  url.pathname = `/${name}`
+  const { name, url, drop } = await createDatabase(databaseUrl)
   return {
     configuration: {
       ...base,
       dataDir,
-      database: { url: url.toString() },
+      database: { url },
       kafka: { brokers: [...brokers], prefix: name.replaceAll('_', '-'), partitions: 2 },
       schemaRegistry: { url: registryUrl },
     } as Configuration,
     async end() {
       await rm(dataDir, { recursive: true, force: true })
-      await administer(databaseUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+      await drop()
     },
-  }
-}
-
-async function administer(url: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    await client.query(sql)
-  } finally {
-    await client.end()
   }
 }

@@ -74,6 +74,8 @@ interface Owned {
   readonly partition: Partition
   next: bigint
   out: { readonly abort: AbortController } | undefined
+  /** Where a faulty release goes back to once the batch after it has ended. */
+  behind?: bigint | undefined
 }
 
 const id = (one: Partition): string => `${one.topic}/${one.partition}`
@@ -268,7 +270,8 @@ export class MemoryLog implements EventLog {
       const lost = abort.signal.aborted || owned.out !== out || member.owned.get(id(partition)) !== owned
       if (lost && this.fault !== 'two-batches-of-a-partition-at-once') return false
       owned.out = undefined
-      owned.next = next
+      owned.next = owned.behind ?? next
+      owned.behind = undefined
       this.wake()
       return true
     }
@@ -293,11 +296,9 @@ export class MemoryLog implements EventLog {
       release: async () => {
         if (this.fault === 'release-skips') settle(end)
         else if (this.fault === 'release-goes-to-the-end-of-the-queue') {
-          settle(end)
-          setTimeout(() => {
-            if (owned.out === undefined) owned.next = first
-            this.wake()
-          }, 30)
+          const list = this.partitions(partition.topic)[partition.partition] ?? []
+          if (Number(end) >= list.length) settle(first)
+          else if (settle(end)) owned.behind = first
         } else settle(first)
       },
     }

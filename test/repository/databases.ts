@@ -27,13 +27,20 @@ async function openPgliteTest(): Promise<TestDatabase> {
   return { db, url: undefined, drop: () => db.close() }
 }
 
+/** An empty database that nobody else uses, on the server of another one's URL. */
+export interface CreatedDatabase {
+  readonly name: string
+  readonly url: string
+  drop(): Promise<void>
+}
+
 /** An empty database beside the one the URL names, dropped afterwards. */
-export async function createDatabase(url: string): Promise<{ readonly url: string; drop(): Promise<void> }> {
+export async function createDatabase(url: string): Promise<CreatedDatabase> {
   const name = `hutong_test_${process.pid}_${randomBytes(4).toString('hex')}`
   await administer(url, `CREATE DATABASE ${name}`)
   const own = new URL(url)
   own.pathname = `/${name}`
-  return { url: own.href, drop: () => administer(url, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) }
+  return { name, url: own.href, drop: () => administer(url, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) }
 }
 
 async function openPostgresTest(url: string): Promise<TestDatabase> {

@@ -15,11 +15,11 @@ import { Random } from '../../cli/demo/random.js'
 import { freePort } from '../../cli/demo/setting.js'
 import { openRepository } from '../../cli/repository-access.js'
 import { ensureSchemas } from '../../cli/runtime.js'
-import { pause } from '../../pipelines/stage.js'
+import { pause } from '../../core/pause.js'
 import type { Database } from '../../repository/database.js'
 import { crashPlan, type CrashAction } from './crash-plan.js'
 import { archivedAndSettled, verifyCampaign, type SentFeed, type Verified } from './crash-verification.js'
-import { ownDatabase, type OwnDatabase } from './own-database.js'
+import { createDatabase, type CreatedDatabase } from '../repository/databases.js'
 import { SupervisedProcess } from './supervisor.js'
 
 export interface CampaignOptions {
@@ -87,7 +87,7 @@ class Campaign {
   private readonly processes = new Map<string, SupervisedProcess>()
   private readonly receiver: string
   private dir = ''
-  private database: OwnDatabase | undefined
+  private database: CreatedDatabase | undefined
   private brokerStarted = false
   private done = 0
   private receiverStarts = 0
@@ -159,7 +159,7 @@ class Campaign {
   }
 
   private async realParts(stack: NonNullable<CampaignOptions['stack']>): Promise<object> {
-    this.database = await ownDatabase(stack.databaseUrl)
+    this.database = await createDatabase(stack.databaseUrl)
     this.brokerStarted = true
     const exports = await this.stackCommand('start')
     const broker = /HUTONG_KAFKA_BROKERS=(\S+)/.exec(exports)?.[1]
@@ -376,7 +376,7 @@ class Campaign {
   private async verify(): Promise<CampaignResult> {
     const { configuration, options } = this
     if (configuration === undefined) throw new Error('not configured')
-    const reference = options.stack === undefined ? undefined : await ownDatabase(options.stack.databaseUrl)
+    const reference = options.stack === undefined ? undefined : await createDatabase(options.stack.databaseUrl)
     try {
       const verified = await verifyCampaign({
         configuration,

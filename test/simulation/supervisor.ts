@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createWriteStream, readFileSync, type WriteStream } from 'node:fs'
-import { pause } from '../../pipelines/stage.js'
+import { pause } from '../../core/pause.js'
 
 /** How a process is started: `arguments` of node, decided anew at each start. */
 export interface ProcessPlan {

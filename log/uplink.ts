@@ -1,0 +1,233 @@
+import type { IncomingMessage } from 'node:http'
+import { request as httpsRequest, type Agent } from 'node:https'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import { RetryableError, UsageError } from '../core/errors.js'
+import { gatewayRefusals, isGatewayRefusalCode } from '../core/gateway-refusals.js'
+import type { Metrics } from '../core/telemetry.js'
+import type { EventCodec } from '../schemas/codec.js'
+import type { RawMessage } from '../schemas/types.js'
+import type { RawOutlet } from './raw-outlet.js'
+import { uplinkAgent, type UplinkCredentials } from './uplink-connection.js'
+import { batchContentType, decodedLengthHeader, encodeBatch, uplinkPath } from './uplink-wire.js'
+
+export interface UplinkOptions extends UplinkCredentials {
+  /** https://host:port of the gateway. */
+  readonly url: string
+  /** http://user:password@host:port of a proxy that allows CONNECT. */
+  readonly proxy?: string
+  /** Of compressed batches; unlimited where left out. */
+  readonly bytesPerSecond?: number
+  readonly environment: string
+  /** Writes with the schemas of this installation: the frame carries their fingerprint. */
+  readonly codec: EventCodec
+  readonly metrics: Metrics
+  /** A request in which nothing moves for this long is given up, ms (default 90,000). */
+  readonly idleTimeoutMs?: number
+}
+
+export interface Uplink extends RawOutlet {
+  close(): Promise<void>
+}
+
+const compress = promisify(gzip)
+const chunkBytes = 16 * 1024
+const answerBytesMax = 64 * 1024
+/** A refusal that waiting does not mend is tried again this often: somebody has to change something first. */
+const refusedRetryMs = 30_000
+
+/**
+ * Raw messages to the gateway of the province, one request at a time, a batch again until it is answered with 200. The
+ * gateway's Retry-After holds all requests. @throws UsageError for an address or files that cannot be used
+ */
+export function openUplink(options: UplinkOptions): Uplink {
+  const url = addressOf(options.url, 'https:', 'uplink.url')
+  const proxy = options.proxy === undefined ? undefined : addressOf(options.proxy, 'http:', 'uplink.proxy')
+  const agent = uplinkAgent(options, proxy)
+  const pace = bandwidthCap(options.bytesPerSecond)
+  const closing = new AbortController()
+  let heldUntil = 0
+  let turn: Promise<unknown> = Promise.resolve()
+
+  const post = async (messages: readonly RawMessage[], signal: AbortSignal): Promise<void> => {
+    const body = encodeBatch(
+      options.environment,
+      messages.map((message) => options.codec.encode('raw', message)),
+    )
+    const packed = await compress(body)
+    const answer = await exchange({ url, agent, packed, decodedLength: body.length, pace, options, signal })
+    options.metrics.uplinkBytes.inc(packed.length)
+    const refused = refusedBy(answer)
+    options.metrics.uplinkRequests.inc({ outcome: refused?.code ?? 'taken' })
+    options.metrics.uplinkAccepted.set(refused === undefined ? 1 : 0)
+    if (refused === undefined) return
+    const { code, sentence, retryAfterMs } = refused
+    if (code === 'body-too-large' && messages.length > 1) {
+      const half = messages.length >> 1
+      await post(messages.slice(0, half), signal)
+      return post(messages.slice(half), signal)
+    }
+    heldUntil = Date.now() + retryAfterMs
+    throw new RetryableError(sentence, { retryAfterMs })
+  }
+  const attempt = async (messages: readonly RawMessage[], signal: AbortSignal): Promise<void> => {
+    const heldMs = heldUntil - Date.now()
+    if (heldMs > 0) throw new RetryableError('the gateway asked to wait', { retryAfterMs: heldMs })
+    await post(messages, signal)
+  }
+  return {
+    // The edge's object store is not the province's: everything travels.
+    contentBytesMax: Infinity,
+    send(messages, signal) {
+      const sent = turn.then(() => attempt(messages, AbortSignal.any([signal, closing.signal])))
+      turn = sent.catch(() => undefined)
+      return sent
+    },
+    async close() {
+      closing.abort()
+      await turn
+      agent.destroy()
+    },
+  }
+}
+
+interface Answer {
+  readonly status: number
+  readonly retryAfter: string | undefined
+  readonly text: string
+}
+
+async function exchange(work: {
+  readonly url: URL
+  readonly agent: Agent
+  readonly packed: Buffer
+  readonly decodedLength: number
+  readonly pace: (bytes: number, signal: AbortSignal) => Promise<void>
+  readonly options: UplinkOptions
+  readonly signal: AbortSignal
+}): Promise<Answer> {
+  const { url, agent, packed, pace, signal, options } = work
+  const request = httpsRequest({
+    agent,
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? 443 : Number(url.port),
+    method: 'POST',
+    path: uplinkPath,
+    signal,
+    timeout: options.idleTimeoutMs ?? 90_000,
+    headers: {
+      'content-type': batchContentType,
+      'content-encoding': 'gzip',
+      'content-length': packed.length,
+      [decodedLengthHeader]: work.decodedLength,
+    },
+  })
+  request.once('timeout', () => request.destroy(new Error('nothing moved for too long')))
+  const answered = new Promise<Answer>((resolve, reject) => {
+    request.once('response', (response) => void readAnswer(response).then(resolve, reject))
+    request.on('error', reject)
+  })
+  const sending = pipeline(Readable.from(pacedChunks(packed, pace, signal), { objectMode: false }), request)
+  // An answer may come before the body is through (a refusal): it counts, not the broken pipe.
+  sending.catch(() => undefined)
+  try {
+    return await answered
+  } catch (error) {
+    options.metrics.uplinkRequests.inc({ outcome: 'unreachable' })
+    options.metrics.uplinkAccepted.set(0)
+    if (error instanceof UsageError) throw error
+    const { code, message } = error as NodeJS.ErrnoException
+    throw new RetryableError(`the gateway ${url.host} cannot be reached: ${code ?? message}`, { cause: error })
+  } finally {
+    // An answer in the middle of the body leaves a connection that nothing more can be sent on.
+    if (!request.writableFinished) request.destroy()
+  }
+}
+
+async function* pacedChunks(
+  packed: Buffer,
+  pace: (bytes: number, signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  for (let at = 0; at < packed.length; at += chunkBytes) {
+    const chunk = packed.subarray(at, at + chunkBytes)
+    await pace(chunk.length, signal)
+    yield chunk
+  }
+}
+
+async function readAnswer(response: IncomingMessage): Promise<Answer> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > answerBytesMax) throw new Error('the answer is longer than any of a gateway')
+    chunks.push(chunk)
+  }
+  return {
+    status: response.statusCode ?? 0,
+    retryAfter: response.headers['retry-after'],
+    text: Buffer.concat(chunks).toString('utf8'),
+  }
+}
+
+/** Why the batch was not taken, and when to try again. */
+interface Refused {
+  readonly code: string
+  readonly sentence: string
+  readonly retryAfterMs: number
+}
+
+/** Undefined where the batch is taken. Its code counts only if it is ours: a proxy may answer in the gateway's stead. */
+export function refusedBy({ status, retryAfter, text }: Answer): Refused | undefined {
+  const body = parsed(text)
+  if (status === 200 && (body.outcome === 'taken' || body.outcome === 'already')) return undefined
+  const seconds = Number(retryAfter)
+  const known = isGatewayRefusalCode(body.code) ? body.code : undefined
+  const isTemporary = status === 429 || status === 503
+  const waitMs =
+    retryAfter !== undefined && seconds >= 0 ? Math.min(600, seconds) * 1000 : isTemporary ? 5000 : refusedRetryMs
+  // Many edges that were sent away together do not come back together.
+  const retryAfterMs = Math.round(waitMs * (1 + Math.random() / 5))
+  if (known === undefined) {
+    return {
+      code: 'unknown-answer',
+      retryAfterMs,
+      sentence: `HTTP ${status}, and not from a gateway: look at uplink.url and the proxy`,
+    }
+  }
+  const detail = typeof body.message === 'string' ? body.message.slice(0, 300) : gatewayRefusals[known].en
+  return { code: known, retryAfterMs, sentence: `${known}: ${detail}; what to do: ${gatewayRefusals[known].doEn}` }
+}
+
+function parsed(text: string): { readonly outcome?: unknown; readonly code?: unknown; readonly message?: unknown } {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? value : {}
+  } catch {
+    return {}
+  }
+}
+
+/** Waits before bytes that would go beyond the rate. */
+function bandwidthCap(bytesPerSecond: number | undefined): (bytes: number, signal: AbortSignal) => Promise<void> {
+  let freeAt = 0
+  return async (bytes, signal) => {
+    if (bytesPerSecond === undefined) return
+    const now = performance.now()
+    const waitMs = freeAt - now
+    freeAt = Math.max(now, freeAt) + (bytes / bytesPerSecond) * 1000
+    if (waitMs > 0) await sleep(waitMs, undefined, { signal })
+  }
+}
+
+function addressOf(text: string, protocol: string, option: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol !== protocol || url.pathname !== '/') {
+    throw new UsageError(`${option}: must be ${protocol}//host:port, without a path`)
+  }
+  return url
+}
