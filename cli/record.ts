@@ -124,11 +124,12 @@ export async function record(inputs: readonly RecordInput[], options: RecordOpti
       leaveOut(error.code)
     }
   }
+  const check = new LeakCheck(deidentifier.vocabulary)
   for (const [at, { message }] of readable.entries()) {
     deidentifier.learn(message)
+    check.learn(message)
     progress(`${at + 1} / ${readable.length} read`)
   }
-  const check = new LeakCheck(deidentifier.identifying, deidentifier.vocabulary)
   const leaks: Leak[] = []
   const cases: { case: string; type: string; charset: string; flags: readonly string[]; segments: number }[] = []
   const isNew = (await stat(out).catch(() => undefined)) === undefined
@@ -152,7 +153,7 @@ export async function record(inputs: readonly RecordInput[], options: RecordOpti
       const receivedAt = receiptOf(reread.message, input, deidentifier.shiftDays(message))
       await writeFile(join(folder, 'feed.yaml'), stringify({ ...settings, name: 'recorded', receivedAt }))
       await writeExpected(folder, out)
-      leaks.push(...check.message(reread.message, bytes, deidentifier.birthDays(message)))
+      leaks.push(...check.message(reread.message, bytes, message))
       leaks.push(...check.text(await readFile(join(folder, 'expected.json'), 'utf8'), 'expected.json'))
       progress(`${cases.length} / ${readable.length} written`)
     }

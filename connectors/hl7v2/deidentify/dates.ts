@@ -19,6 +19,25 @@ export function dateOfDay(days: number): DateParts {
   return { year: date.getUTCFullYear(), month: date.getUTCMonth() + 1, day: date.getUTCDate() }
 }
 
+/** A text of the same length, or what stands for each UTF-16 unit of the text it is made from: '' or two where a date became shorter or longer. */
+export type Changed = string | readonly string[]
+
+/**
+ * What stands for each unit of `text`: digits of a number that grew stand with its first, those of one that shrank are
+ * left out there. Both texts have the same numbers of any length in the same frame.
+ */
+export function unitByUnit(text: string, changed: string): string[] {
+  if (text.length === changed.length) return changed.split('')
+  const before = text.split(/(\d+)/)
+  const after = changed.split(/(\d+)/)
+  return before.flatMap((run, at) => {
+    const other = after[at] ?? ''
+    const more = other.length - run.length
+    if (more <= 0) return [...Array<string>(-more).fill(''), ...other]
+    return [other.slice(0, more + 1), ...other.slice(more + 1)]
+  })
+}
+
 /** Where a text holds a date, how it is written and which day it is. */
 export interface FoundDate {
   readonly start: number
@@ -92,7 +111,7 @@ export function findDates(text: string): FoundDate[] {
  * Moves every date of a text by days, the rest unchanged. A field of type TS or DT may be less exact than a day: a year
  * or a month is moved by the nearest number of whole ones.
  */
-export function shiftDates(text: string, shift: (day: number) => number): string {
+export function shiftDates(text: string, shift: (day: number) => number): Changed {
   const partial = /^\s*((?:18|19|20)\d\d)(0[1-9]|1[0-2])?\s*$/.exec(text)
   if (partial !== null) {
     const [, year = '', month] = partial
@@ -101,11 +120,31 @@ export function shiftDates(text: string, shift: (day: number) => number): string
     const to = dateOfDay(shift(day))
     return text.replace(/\d+/, month === undefined ? String(to.year) : `${to.year}${two(to.month)}`)
   }
-  let written = ''
-  let at = 0
-  for (const { start, end, day, write } of findDates(text)) {
-    written += text.slice(at, start) + write(shift(day))
-    at = end
+  return spliced(
+    text,
+    findDates(text).map(({ start, end, day, write }) => ({ start, end, text: write(shift(day)) })),
+  )
+}
+
+export interface Piece {
+  readonly start: number
+  readonly end: number
+  readonly text: string
+}
+
+/** Pieces put in their places, the first of those that overlap; what is between them goes through `rest`. */
+export function spliced(text: string, pieces: readonly Piece[], rest = (between: string): string => between): Changed {
+  const taken: Piece[] = []
+  for (const piece of pieces) {
+    if (!taken.some((other) => other.start < piece.end && piece.start < other.end)) taken.push(piece)
   }
-  return written + text.slice(at)
+  const units: string[] = []
+  let at = 0
+  for (const piece of taken.sort((a, b) => a.start - b.start)) {
+    units.push(...rest(text.slice(at, piece.start)).split(''))
+    units.push(...unitByUnit(text.slice(piece.start, piece.end), piece.text))
+    at = piece.end
+  }
+  units.push(...rest(text.slice(at)).split(''))
+  return units.every((unit) => unit.length === 1) ? units.join('') : units
 }

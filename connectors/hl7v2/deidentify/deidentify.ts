@@ -1,7 +1,7 @@
 import type { Hl7Message } from '../message.js'
 import { MessageEdit } from '../writer.js'
 import { filler, isBlanked } from './characters.js'
-import { dateOfDay, dayNumber, findDates, shiftDates } from './dates.js'
+import { dateOfDay, dayNumber, findDates, shiftDates, type Changed } from './dates.js'
 import { syntheticData } from './documents.js'
 import { scrubCode, scrubText, type TextRules } from './free-text.js'
 import { Identifying } from './identifying.js'
@@ -69,11 +69,6 @@ export class Deidentifier {
     const pid = message.first('PID')
     const person = this.#persons.join(pid === undefined ? [] : patientKeys(message, pid))
     return this.#persons.shiftDays(person, this.#keyed)
-  }
-
-  /** Birth days stated in the message. */
-  birthDays(message: Hl7Message): ReadonlySet<number> {
-    return new Set(message.segments('PID').flatMap((pid) => findDates(pid.field(7)).map(({ day }) => day)))
   }
 
   #rules(): Omit<TextRules, 'shift'> {
@@ -197,11 +192,11 @@ class Replacing implements Hand {
     return text.slice(0, kept) + rest.replace(/\d+/g, (digits) => this.#rules.pseudonyms.substitute('address', digits))
   }
 
-  place(text: string): string {
+  place(text: string): Changed {
     return /\d/.test(text) ? this.#rules.pseudonyms.substitute('place', text) : this.code(text)
   }
 
-  date(text: string): string {
+  date(text: string): Changed {
     const shifted = shiftDates(text, this.#rules.shift)
     if (shifted !== text || /^[-\d:.+Z\s]{1,12}$/.test(text.replace(/^(?:18|19|20)\d\d/, ''))) {
       return shifted !== text ? shifted : this.#unreadable(text)
@@ -217,20 +212,20 @@ class Replacing implements Hand {
     })
   }
 
-  birthDate(text: string): string {
+  birthDate(text: string): Changed {
     const shifted = shiftDates(text, (day) => this.persons.shiftBirth(this.#person, day, this.keyed))
     return shifted === text ? this.#unreadable(text) : shifted
   }
 
-  text(text: string): string {
+  text(text: string): Changed {
     return scrubText(text, this.#rules)
   }
 
-  code(text: string): string {
+  code(text: string): Changed {
     return scrubCode(text, this.#rules)
   }
 
-  value(text: string, hasUnit: boolean, item: string): string {
+  value(text: string, hasUnit: boolean, item: string): Changed {
     if (/年龄|\bage\b/i.test(item) && /^\d{2,3}$/.test(text) && Number(text) > 89)
       return '90'.padStart(text.length, '0')
     if (/^\d{8,}$/.test(text) && !hasUnit) return this.number(text)

@@ -1,5 +1,5 @@
 import { filler } from './characters.js'
-import { findDates } from './dates.js'
+import { findDates, spliced, type Changed, type Piece } from './dates.js'
 import type { Identifying, IdentifyingKind } from './identifying.js'
 import { findPatterns } from './patterns.js'
 import type { Pseudonyms } from './pseudonyms.js'
@@ -12,12 +12,6 @@ export interface TextRules {
   readonly shift: (day: number) => number
 }
 
-interface Piece {
-  readonly start: number
-  readonly end: number
-  readonly text: string
-}
-
 /** Digits in groups, as telephone and card numbers are written; seven or more of them are no result. */
 const groupedDigits = /(?<![0-9.])\+?\(?\d{2,}\)?(?:[- ]\(?\d{2,}\)?)+(?![0-9.])/g
 const age = /(?<![0-9])(9\d|1[0-4]\d)(?=\s?(?:周?岁|years?|yrs?|y\/o|yo\b))/gi
@@ -26,7 +20,7 @@ const age = /(?<![0-9])(9\d|1[0-4]\d)(?=\s?(?:周?岁|years?|yrs?|y\/o|yo\b))/gi
  * Free text of which only numbers, units, times of day and known words stay: identifying values of the set become their
  * pseudonyms, dates are moved, and every other word becomes filler of its length and script.
  */
-export function scrubText(text: string, rules: TextRules): string {
+export function scrubText(text: string, rules: TextRules): Changed {
   const fixed = [...replacements(text, rules, false), ...dates(text, rules)]
   for (const match of text.matchAll(groupedDigits)) {
     if (match[0].replace(/\D/g, '').length < 7) continue
@@ -39,15 +33,18 @@ export function scrubText(text: string, rules: TextRules): string {
 }
 
 /** Codes, units and values: they stay, but for identifying values of the set and what shows by its form what it is. */
-export function scrubCode(text: string, rules: TextRules): string {
-  return spliced(text, replacements(text, rules, true), (rest) => rest)
+export function scrubCode(text: string, rules: TextRules): Changed {
+  const found = replacements(text, rules, true)
+  return spliced(text, /^\s*(?:18|19|20)\d{6}/.test(text) ? [...found, ...dates(text, rules)] : found)
 }
 
 function replacements(text: string, rules: TextRules, keepWords: boolean): Piece[] {
   const { identifying, pseudonyms, vocabulary } = rules
   const found: Piece[] = []
   for (const { start, end, kind } of identifying.find(text)) {
-    if (keepWords && kind === 'name' && vocabulary.covers(text, start, end)) continue
+    // A name of three letters is a code among codes: AMY is amylase.
+    const isCode = keepWords && kind === 'name' && /^[A-Za-z]{1,3}$/.test(text.slice(start, end))
+    if (isCode || (keepWords && kind === 'name' && vocabulary.covers(text, start, end))) continue
     found.push({ start, end, text: replacementOf(text.slice(start, end), kind, pseudonyms) })
   }
   for (const { start, end, kind } of findPatterns(text)) {
@@ -67,21 +64,6 @@ function replacementOf(value: string, kind: IdentifyingKind, pseudonyms: Pseudon
 
 function dates(text: string, rules: TextRules): Piece[] {
   return findDates(text).map(({ start, end, day, write }) => ({ start, end, text: write(rules.shift(day)) }))
-}
-
-/** Pieces put in their places, the first of those that overlap; what is between them goes through `rest`. */
-function spliced(text: string, pieces: readonly Piece[], rest: (text: string) => string): string {
-  const taken: Piece[] = []
-  for (const piece of pieces) {
-    if (!taken.some((other) => other.start < piece.end && piece.start < other.end)) taken.push(piece)
-  }
-  let written = ''
-  let at = 0
-  for (const piece of taken.sort((a, b) => a.start - b.start)) {
-    written += rest(text.slice(at, piece.start)) + piece.text
-    at = piece.end
-  }
-  return written + rest(text.slice(at))
 }
 
 const token = /[A-Za-z0-9+/=]{64,}|[\p{Script=Han}]+|[A-Za-z0-9]+|[\p{L}\p{M}\p{N}]/gu

@@ -1,4 +1,5 @@
 import { foldInPlace, isBlanked, isHan } from './characters.js'
+import { ValueIndex } from './value-index.js'
 
 export type IdentifyingKind = 'name' | 'number' | 'address' | 'mail'
 
@@ -11,7 +12,6 @@ export interface Hit {
 }
 
 interface Entry {
-  readonly value: string
   readonly kind: IdentifyingKind
   /** What may not stand beside it, for it would be another value. */
   readonly bounded: 'letters' | 'digits' | 'both' | 'none'
@@ -22,21 +22,12 @@ interface Entry {
  * short to mean anything outside their field (a single hanzi, a staff number of four digits) are not searched for.
  */
 export class Identifying {
-  readonly #values = new Map<string, Entry>()
-  readonly #byStart = new Map<string, Entry[]>()
+  readonly #values = new ValueIndex<Entry>()
   /** Letters and digits before which distinct numbers stand, to see which are shared. */
   readonly #prefixes = new Map<string, Set<string>>()
 
-  get size(): number {
-    return this.#values.size
-  }
-
   has(folded: string): boolean {
     return this.#values.has(folded)
-  }
-
-  values(): IterableIterator<Entry> {
-    return this.#values.values()
   }
 
   addName(text: string): void {
@@ -88,28 +79,17 @@ export class Identifying {
   find(text: string): Hit[] {
     const folded = foldInPlace(text)
     const hits: Hit[] = []
-    for (let at = 0; at + 1 < folded.length; at++) {
-      const candidates = this.#byStart.get(folded.slice(at, at + 2))
-      if (candidates === undefined) continue
-      const entry = candidates.find((one) => folded.startsWith(one.value, at) && stands(folded, at, one))
-      if (entry === undefined) continue
-      hits.push({ start: at, end: at + entry.value.length, kind: entry.kind, value: entry.value })
-      at += entry.value.length - 1
+    let after = 0
+    for (const { start, value, entry } of this.#values.in(folded)) {
+      if (start < after || !stands(folded, start, value, entry.bounded)) continue
+      after = start + value.length
+      hits.push({ start, end: after, kind: entry.kind, value })
     }
     return hits
   }
 
   #add(value: string, kind: IdentifyingKind, bounded: Entry['bounded']): void {
-    if (value.length < 2 || this.#values.has(value)) return
-    const entry = { value, kind, bounded }
-    this.#values.set(value, entry)
-    const key = value.slice(0, 2)
-    const others = this.#byStart.get(key)
-    if (others === undefined) this.#byStart.set(key, [entry])
-    else {
-      const at = others.findIndex((one) => one.value.length < value.length)
-      others.splice(at < 0 ? others.length : at, 0, entry)
-    }
+    if (value.length >= 2) this.#values.add(value, { kind, bounded })
   }
 }
 
@@ -118,7 +98,7 @@ const sharedBy = 5
 /** Words of letters, an apostrophe or hyphen within them apart. */
 export const wordsOf = (text: string): string[] => text.match(/[\p{L}\p{M}]+/gu) ?? []
 
-function stands(text: string, at: number, { value, bounded }: Entry): boolean {
+function stands(text: string, at: number, value: string, bounded: Entry['bounded']): boolean {
   if (bounded === 'none') return true
   const beside = bounded === 'letters' ? /[\p{L}\p{M}]/u : bounded === 'digits' ? /[0-9]/ : /[A-Z0-9]/
   const after = text[at + value.length] ?? ''

@@ -1,8 +1,9 @@
 import { decodeStrictly } from '../charset.js'
 import { encode } from '../encode.js'
-import { escapeText, unescape } from '../escape.js'
+import { unescape } from '../escape.js'
 import type { Hl7Message } from '../message.js'
 import { filler, writable } from './characters.js'
+import type { Changed } from './dates.js'
 
 /** A stretch of raw text and what it reads as. */
 interface Piece {
@@ -16,18 +17,17 @@ interface Piece {
  * keeps its escape sequences, a changed character that stood in `\X..\` stands there again, in the message's charset.
  * Sequences that do not decode (`\Z..\`, hexadecimal of another charset) are blanked, for nobody can tell what they say.
  */
-export function rewrite(message: Hl7Message, raw: string, change: (text: string) => string): string {
+export function rewrite(message: Hl7Message, raw: string, change: (text: string) => Changed): string {
   if (raw === '' || raw === '""') return raw
   const pieces = piecesOf(message, raw)
   const text = pieces.map((piece) => piece.text).join('')
   const changed = text === '' ? text : change(text)
-  if (changed.length !== text.length) return withMiddle(message, pieces, text, changed)
   let at = 0
   return pieces
     .map((piece) => {
       const part = changed.slice(at, at + piece.text.length)
       at += piece.text.length
-      return written(message, piece, part)
+      return written(message, piece, typeof part === 'string' ? part : part.join(''))
     })
     .join('')
 }
@@ -44,30 +44,10 @@ function written(message: Hl7Message, piece: Piece, text: string): string {
   if (piece.kind === 'opaque') return blanked(message, piece.raw)
   if (text === piece.text) return piece.raw
   const safe = Array.from(text, (character) => writable(character, message.charset)).join('')
-  if (piece.kind !== 'hexadecimal') return safe
+  if (piece.kind !== 'hexadecimal' || safe === '') return safe
   const { escape } = message.delimiters
   const charset = /^[\0-\x7f]*$/.test(safe) ? 'us-ascii' : message.charset
   return `${escape}X${encode(safe, charset).toString('hex').toUpperCase()}${escape}`
-}
-
-/** For a date whose new form is shorter or longer: what stands before and after it is kept. */
-function withMiddle(message: Hl7Message, pieces: readonly Piece[], text: string, changed: string): string {
-  let before = 0
-  let length = 0
-  while (length < text.length && text[length] === changed[length]) length++
-  let head = 0
-  while (head < pieces.length && before + pieces[head]!.text.length <= length) before += pieces[head++]!.text.length
-  let after = 0
-  let same = 0
-  const most = Math.min(text.length, changed.length) - before
-  while (same < most && text[text.length - 1 - same] === changed[changed.length - 1 - same]) same++
-  let tail = pieces.length
-  while (tail > head && after + pieces[tail - 1]!.text.length <= same) after += pieces[--tail]!.text.length
-  const keep = (piece: Piece): string => written(message, piece, piece.text)
-  const middle = Array.from(changed.slice(before, changed.length - after), (c) => {
-    return escapeText(writable(c, message.charset), message.delimiters)
-  })
-  return [...pieces.slice(0, head).map(keep), ...middle, ...pieces.slice(tail).map(keep)].join('')
 }
 
 function piecesOf(message: Hl7Message, raw: string): Piece[] {

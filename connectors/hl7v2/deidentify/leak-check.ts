@@ -1,113 +1,147 @@
-import { encode } from '../encode.js'
 import type { Hl7Message } from '../message.js'
-import { foldInPlace } from './characters.js'
-import { findDates } from './dates.js'
-import { fieldType, valueType } from './field-types.js'
-import type { Identifying } from './identifying.js'
-import { leafText } from './leaf.js'
+import {
+  isPersonalOrFree,
+  readable,
+  readsAsTime,
+  searchable,
+  statedIn,
+  statesNumber,
+  type StatedKind,
+} from './stated-values.js'
+import { ValueIndex } from './value-index.js'
 import type { Vocabulary } from './vocabulary.js'
 
 /** Where an identifying value was found, never the value. */
 export interface Leak {
-  /** `OBX[2]`, or `bytes` for what stands in another charset, in Base64 or in hexadecimal. */
+  /** `OBX[2]`; `bytes` for what stands in another charset, in Base64 or in hexadecimal; or the name of a file. */
   readonly segment: string
   readonly field: string
   readonly kind: string
 }
 
+/** In which a value may stand unseen by who reads the message in its own. */
+const charsets = ['utf-8', 'gb18030', 'utf-16le'] as const
+
+/** What a text is taken from, which decides what may stand there by chance. */
+interface Place {
+  /** Bytes that may be no text, where short values come about by chance. */
+  readonly isDoubtful?: boolean
+  /** A clinical word here may be a name. */
+  readonly isPersonal: boolean
+  /** Digits here that read as a time may be a number of somebody's. */
+  readonly holdsNumbers: boolean
+}
+
 /**
- * Searches what was written for what was learnt, without using anything of how it was replaced: every field as it reads,
- * the bytes in the charsets of the field, and what Base64 and hexadecimal runs decode to.
+ * Searches what was written for what the original messages state of persons. It reads the originals by a table of its own
+ * and shares nothing with what replaces but the list of clinical words: what the replacing forgets is found here.
  */
 export class LeakCheck {
-  readonly #patterns = new Map<string, { readonly bytes: string; readonly kind: string; readonly charset: string }[]>()
+  readonly #values = new ValueIndex<StatedKind>()
 
-  constructor(
-    private readonly identifying: Identifying,
-    private readonly vocabulary: Vocabulary,
-  ) {
-    for (const { value, kind } of identifying.values()) {
-      const isAscii = /^[\0-\x7f]*$/.test(value)
-      if (isAscii && (kind === 'name' || value.length < 8)) continue
-      for (const charset of isAscii ? ['us-ascii', 'utf-16le'] : ['utf-8', 'gb18030', 'utf-16le']) {
-        const bytes = capitals(encode(value, charset).toString('latin1'))
-        if (bytes.length < 6) continue
-        const key = bytes.slice(0, 3)
-        const others = this.#patterns.get(key)
-        if (others === undefined) this.#patterns.set(key, [{ bytes, kind, charset }])
-        else others.push({ bytes, kind, charset })
-      }
+  constructor(private readonly vocabulary: Vocabulary) {}
+
+  /** Takes note of what one original message states. All of a set come before the first is checked. */
+  learn(original: Hl7Message): void {
+    for (const { kind, value } of statedIn(original)) {
+      if (kind !== 'birth date' && value.length >= 2) this.#values.add(value, kind)
     }
   }
 
-  /** Leaks of one message; `births` are days its own dates of birth may not state any more. */
-  message(message: Hl7Message, bytes: Buffer, births: ReadonlySet<number>): Leak[] {
+  /** Leaks in one written message; its original tells the birth dates that it may not state any more. */
+  message(written: Hl7Message, bytes: Buffer, original: Hl7Message): Leak[] {
+    const births = [...statedIn(original)].filter(({ kind }) => kind === 'birth date').map(({ value }) => value)
     const leaks: Leak[] = []
-    for (const segment of message.lines()) {
+    for (const segment of written.lines()) {
+      const { name } = segment
+      const result = name === 'OBX' && /^(?:NM|SN)$/.test(segment.field(2)) && segment.field(6) !== ''
       for (const [at, raw] of segment.fields().entries()) {
         const field = at + 1
-        if (raw === '' || (segment.name === 'MSH' && field < 3)) continue
-        const type = fieldType(segment.name, field)
-        if (type === 'TABLE') continue
-        const place = { segment: segment.place().segment ?? segment.name, field: `${segment.name}-${field}` }
-        const isTime =
-          type === 'TS' || type === 'BIRTH' || (type === 'OBX5' && valueType(segment.text(2) ?? '') === 'TS')
-        for (const leaf of leavesOf(message, raw)) {
-          for (const { start, end, kind } of this.identifying.find(leaf)) {
-            if (isTime && kind === 'number') continue
-            if (type !== 'TEXT' && type !== 'XPN' && type !== 'OBX5' && this.vocabulary.covers(leaf, start, end))
-              continue
-            leaks.push({ ...place, kind })
-          }
-          if (findDates(leaf).some(({ day }) => births.has(day))) leaks.push({ ...place, kind: 'birth date' })
+        // A result with its unit is a result, whatever number it is.
+        if (raw === '' || (name === 'MSH' && field < 3) || (result && field === 5)) continue
+        const text = readable(written, raw)
+        const place = { isPersonal: isPersonalOrFree(segment, field), holdsNumbers: statesNumber(name, field) }
+        const kinds = [...this.#kinds(text, place), ...(statesBirth(text, births) ? ['birth date'] : [])]
+        for (const kind of kinds) {
+          leaks.push({ segment: segment.place().segment ?? name, field: `${name}-${field}`, kind })
         }
       }
     }
-    return [...leaks, ...this.#bytes(bytes, message.charset)]
+    return [...leaks, ...this.#bytes(bytes, written.charset)]
   }
 
-  /** Leaks of a text written beside the messages (manifest, expected events). */
-  text(text: string, name: string): Leak[] {
-    return this.identifying
-      .find(text)
-      .filter(({ start, end, kind }) => kind !== 'number' && !this.vocabulary.covers(text, start, end))
-      .map(({ kind }) => ({ segment: name, field: name, kind }))
+  /** Leaks in a text written beside the messages. */
+  text(text: string, file: string): Leak[] {
+    const kinds = this.#kinds(searchable(text), { isPersonal: false, holdsNumbers: false })
+    return kinds.map((kind) => ({ segment: file, field: file, kind }))
   }
 
+  #kinds(text: string, { isPersonal, holdsNumbers, isDoubtful = false }: Place): string[] {
+    const kinds: string[] = []
+    const [hanMin, latinMin, digitsMin] = isDoubtful ? [3, 6, 8] : [2, 1, 1]
+    for (const { start, value, entry } of this.#values.in(text)) {
+      const end = start + value.length
+      const isHan = /^\p{Script=Han}+$/u.test(value)
+      if (value.length < (isHan ? hanMin : /\d/.test(value) ? digitsMin : latinMin)) continue
+      if (!isHan && !standsAlone(text, start, end)) continue
+      // Codes are words and letters too: AMY is amylase.
+      const isCode = !isHan && value.length < 4
+      if (entry === 'name' && !isPersonal && (isCode || this.vocabulary.covers(text, start, end))) continue
+      if (!holdsNumbers && readsAsTime(value)) continue
+      kinds.push(entry)
+    }
+    return kinds
+  }
+
+  /** What the fields do not show: other charsets, Base64, hexadecimal. */
   #bytes(bytes: Buffer, charset: string): Leak[] {
-    const text = bytes.toString('latin1')
-    // In the message's own charset every field was read above.
-    const leaks = this.#search(text, (one) => one !== charset && one !== 'us-ascii')
-    for (const [run] of text.matchAll(/[A-Za-z0-9+/]{16,}={0,2}/g)) {
-      for (let skip = 0; skip < 4; skip++) {
-        leaks.push(...this.#search(Buffer.from(run.slice(skip), 'base64').toString('latin1'), () => true))
-      }
-    }
-    for (const [run] of text.matchAll(/(?:[0-9A-Fa-f]{2}){8,}/g)) {
-      leaks.push(...this.#search(Buffer.from(run, 'hex').toString('latin1'), (one) => one !== 'us-ascii'))
-    }
-    return leaks
-  }
-
-  #search(text: string, counts: (charset: string) => boolean): Leak[] {
-    const folded = capitals(text)
     const leaks: Leak[] = []
-    for (let at = 0; at + 6 <= folded.length; at++) {
-      for (const { bytes, kind, charset } of this.#patterns.get(folded.slice(at, at + 3)) ?? []) {
-        if (counts(charset) && folded.startsWith(bytes, at)) leaks.push({ segment: 'bytes', field: charset, kind })
+    const search = (content: Buffer, but?: string): void => {
+      for (const other of charsets) {
+        if (other === but) continue
+        const { text, isText } = decoded(content, other)
+        const place = { isPersonal: false, holdsNumbers: false, isDoubtful: !isText || but !== undefined }
+        const kinds = this.#kinds(searchable(text), place)
+        const found = but === undefined ? kinds : kinds.filter((kind) => kind === 'name' || kind === 'address')
+        leaks.push(...found.map((kind) => ({ segment: 'bytes', field: other, kind })))
       }
     }
+    if (/[\x80-\xff]/.test(bytes.toString('latin1'))) search(bytes, charset)
+    const text = bytes.toString('latin1')
+    for (const [run] of text.matchAll(/[A-Za-z0-9+/]{12,}={0,2}/g)) {
+      if (!/[a-z]/.test(run) || !/[A-Z]/.test(run)) continue
+      // A run may begin anywhere in what was encoded.
+      for (let skip = 0; skip < 4; skip++) search(Buffer.from(run.slice(skip), 'base64'))
+    }
+    for (const [run] of text.matchAll(/(?:[0-9A-Fa-f]{2}){4,}/g)) search(Buffer.from(run, 'hex'))
     return leaks
   }
 }
 
-const capitals = (text: string): string => text.replace(/[a-z]+/g, (letters) => letters.toUpperCase())
+function standsAlone(text: string, start: number, end: number): boolean {
+  const isPart = (beside: string, edge: string): boolean =>
+    /\p{N}/u.test(edge) ? /[\p{N}A-Z]/u.test(beside) : /(?!\p{Script=Han})[\p{L}\p{M}]/u.test(beside)
+  return !isPart(text[start - 1] ?? '', text[start]!) && !isPart(text[end] ?? '', text[end - 1]!)
+}
 
-function leavesOf(message: Hl7Message, raw: string): string[] {
-  const { repetition, component, subcomponent } = message.delimiters
-  let leaves = [raw]
-  for (const separator of [repetition, component, subcomponent]) {
-    if (separator !== '') leaves = leaves.flatMap((one) => one.split(separator))
+function statesBirth(text: string, births: readonly string[]): boolean {
+  if (births.length === 0) return false
+  for (const match of text.matchAll(/(?<!\d)((?:18|19|20)\d\d)(\d\d|[-/.年]\d{1,2}[-/.月])(\d{1,2})/g)) {
+    const [, year = '', month = '', day = ''] = match
+    const compact = year + month.replace(/\D/g, '').padStart(2, '0') + day.padStart(2, '0')
+    if (births.includes(compact)) return true
   }
-  return leaves.map((leaf) => foldInPlace(leafText(message, leaf)))
+  return false
+}
+
+const strict = new Map(charsets.map((name) => [name, new TextDecoder(name, { fatal: true })]))
+const lenient = new Map(charsets.map((name) => [name, new TextDecoder(name)]))
+
+function decoded(bytes: Buffer, charset: (typeof charsets)[number]): { text: string; isText: boolean } {
+  try {
+    const text = strict.get(charset)!.decode(bytes)
+    return { text, isText: !/[^\P{C}\r\n\t]/u.test(text) }
+  } catch {
+    return { text: lenient.get(charset)!.decode(bytes), isText: false }
+  }
 }

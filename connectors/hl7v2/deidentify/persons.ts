@@ -7,6 +7,11 @@ interface Node {
   rank: string
 }
 
+interface Dated {
+  readonly days: Set<number>
+  readonly births: Set<number>
+}
+
 /**
  * Which numbers belong to one person, as far as the messages of a set say, and by how many days the dates of each are
  * moved: whole weeks, so that weekdays stay, 4 to 155 weeks back.
@@ -16,6 +21,7 @@ export class Persons {
   readonly #days = new Map<string, Set<number>>()
   readonly #births = new Map<string, Set<number>>()
   readonly #shifts = new Map<string, number>()
+  #byRoot: Map<string, Dated> | undefined
   /** The latest message date of the set: ages are counted to there. */
   #latest = -Infinity
 
@@ -39,22 +45,17 @@ export class Persons {
   }
 
   addDay(person: string, day: number): void {
-    added(this.#days, person, day)
+    getOr(this.#days, person, () => new Set()).add(day)
+    this.#byRoot = undefined
   }
 
   addBirth(person: string, day: number): void {
-    added(this.#births, person, day)
+    getOr(this.#births, person, () => new Set()).add(day)
+    this.#byRoot = undefined
   }
 
   addMessageDay(day: number): void {
     if (day > this.#latest) this.#latest = day
-  }
-
-  /** Birth days that the messages state of this person. */
-  birthsOf(person: string): ReadonlySet<number> {
-    const root = this.#root(person)
-    const all = [...this.#births].filter(([key]) => this.#root(key) === root).flatMap(([, days]) => [...days])
-    return new Set(all)
   }
 
   /** Days to add, negative. No date of the person is moved onto a birth date of hers. */
@@ -64,8 +65,7 @@ export class Persons {
     const known = this.#shifts.get(root)
     if (known !== undefined) return known
     const rank = this.#nodes.get(root)!.rank
-    const days = new Set([...this.#days].filter(([key]) => this.#root(key) === root).flatMap(([, all]) => [...all]))
-    const births = this.birthsOf(person)
+    const { days, births } = this.#dated(root)
     let shift = 0
     for (let attempt = 0; attempt < 16; attempt++) {
       shift = -7 * (4 + keyed.integer(`shift ${attempt}`, rank, 152))
@@ -81,6 +81,19 @@ export class Persons {
     if (this.#latest === -Infinity || this.#latest - day < 90 * 365.25) return shifted
     const over = Math.floor((this.#latest - day) / 365.25) - 90
     return shifted + Math.floor(over * 365.25)
+  }
+
+  /** Days and birth days of a person under whichever of her numbers; gathered once, when all has been learnt. */
+  #dated(root: string): Dated {
+    if (this.#byRoot === undefined) {
+      this.#byRoot = new Map()
+      for (const key of new Set([...this.#days.keys(), ...this.#births.keys()])) {
+        const dated = getOr(this.#byRoot, this.#root(key), () => ({ days: new Set(), births: new Set() }))
+        for (const day of this.#days.get(key) ?? []) dated.days.add(day)
+        for (const day of this.#births.get(key) ?? []) dated.births.add(day)
+      }
+    }
+    return this.#byRoot.get(root) ?? { days: new Set(), births: new Set() }
   }
 
   #node(key: string): void {
@@ -100,8 +113,8 @@ export class Persons {
   }
 }
 
-function added(map: Map<string, Set<number>>, key: string, day: number): void {
-  const found = map.get(key)
-  if (found === undefined) map.set(key, new Set([day]))
-  else found.add(day)
+function getOr<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let found = map.get(key)
+  if (found === undefined) map.set(key, (found = make()))
+  return found
 }

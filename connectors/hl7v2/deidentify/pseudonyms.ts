@@ -14,7 +14,8 @@ const knownRoots = /^(?:1\.2\.840\.10008|2\.16\.840\.1\.113883|2\.16\.156)(?:\.|
 /** Replacements for identifying values: a function of the key and the value, never a value of the set itself. */
 export class Pseudonyms {
   readonly #numbers = new Map<string, string>()
-  readonly #idNumbersTaken = new Map<string, string>()
+  /** What each pseudonym number stands for, so that different numbers stay different. */
+  readonly #taken = new Map<string, string>()
 
   constructor(
     private readonly keyed: Keyed,
@@ -55,18 +56,17 @@ export class Pseudonyms {
     if (stem === '' || isBlanked(stem)) return name
     const family = familyLength > 0 ? familyLength : compoundFamilies.test(stem) ? 2 : 1
     const poolOf = (character: string, at: number): readonly string[] => alternatives(character, at < family)
-    return this.#fresh(stem, (attempt) => this.keyed.substitute(`name ${attempt}`, stem, stem, poolOf), true) + suffix
+    return this.#fresh(stem, (attempt) => this.keyed.substitute(`name ${attempt}`, stem, stem, poolOf)) + suffix
   }
 
-  /** The first draw that is another text and holds no name of the set. */
-  #fresh(text: string, draw: (attempt: number) => string, parts = false): string {
+  /** The first draw that is another text and holds no value of the set. */
+  #fresh(text: string, draw: (attempt: number) => string): string {
     const own = foldInPlace(text)
     let drawn = text
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       drawn = draw(attempt)
       const folded = foldInPlace(drawn)
-      if (folded === own || this.identifying.has(folded)) continue
-      if (!parts || this.identifying.find(folded).length === 0) return drawn
+      if (folded !== own && this.identifying.find(folded).length === 0) return drawn
     }
     return drawn
   }
@@ -87,25 +87,46 @@ export class Pseudonyms {
 
   #shaped(folded: string): string {
     // 10 opens no mobile number.
-    const prefix = /^1[3-9]\d{9}$/.test(folded) ? folded.slice(0, 2) : this.identifying.sharedPrefix(folded)
-    const kept = /^1[3-9]/.test(prefix) ? '10' : prefix
-    let at = folded
-    for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      at = kept + this.#permuted(at.slice(prefix.length), folded.slice(prefix.length))
-      if (at !== folded && !this.identifying.has(at)) return at
+    const mobile = /^1[3-9]\d{9}$/.test(folded)
+    const prefix = mobile ? folded.slice(0, 2) : this.identifying.sharedPrefix(folded)
+    const kept = mobile ? '10' : prefix
+    // Where every number of this shape is taken (MSG00001 to MSG00009), first the zeros give way, then the prefix.
+    const ways = [
+      { prefix, kept, zeros: true },
+      { prefix, kept, zeros: false },
+      { prefix: '', kept: '', zeros: false },
+    ]
+    for (const way of ways) {
+      const found = this.#freeNumber(folded, way.prefix, way.kept, way.zeros)
+      if (found !== undefined) return found
     }
-    return at
+    return this.keyed.substitute('number', folded, folded, alternativesOf)
+  }
+
+  #freeNumber(folded: string, prefix: string, kept: string, zerosStay: boolean): string | undefined {
+    const shape = folded.slice(prefix.length)
+    const tried = new Set<string>()
+    for (let at = shape; !tried.has(at) && tried.size < attemptsMax;) {
+      tried.add(at)
+      at = this.#permuted(at, shape, zerosStay)
+      const number = kept + at
+      if (number === folded || (this.#taken.get(number) ?? folded) !== folded) continue
+      if (this.identifying.find(number).length > 0) continue
+      this.#taken.set(number, folded)
+      return number
+    }
+    return undefined
   }
 
   /** Mixed-radix digits of the places that may change, permuted together. */
-  #permuted(text: string, shape: string): string {
+  #permuted(text: string, shape: string, zerosStay: boolean): string {
     const places: { at: number; low: number; size: bigint }[] = []
-    const leading = /^0*/.exec(shape)?.[0].length ?? 0
+    const leading = zerosStay ? /^0*/.exec(shape)![0].length : 0
     for (let at = leading; at < shape.length; at++) {
       const character = shape[at]!
       if (/[0-9]/.test(character)) {
-        const first = at === leading || (/[^0-9]/.test(shape[at - 1]!) && character !== '0')
-        places.push(first ? { at, low: 49, size: 9n } : { at, low: 48, size: 10n })
+        const first = at === leading || /[^0-9]/.test(shape[at - 1]!)
+        places.push(first && character !== '0' ? { at, low: 49, size: 9n } : { at, low: 48, size: 10n })
       } else if (/[A-Z]/.test(character)) places.push({ at, low: 65, size: 26n })
     }
     const characters = [...text].length === text.length ? text.split('') : Array.from(text)
@@ -147,10 +168,10 @@ export class Pseudonyms {
       const order = String((drawn % 500) * 2 + (Number(sequence) % 2)).padStart(3, '0')
       const body = `${area.slice(0, 2)}99${String(Math.floor(drawn / 500)).padStart(2, '0')}${birth}${order}`
       const number = long === null ? body : body + wrongAsBefore(plain, body)
-      const other = this.#idNumbersTaken.get(number)
+      const other = this.#taken.get(number)
       const taken = this.identifying.has(number) || (other !== undefined && other !== plain)
       if (taken && attempt < attemptsMax) continue
-      this.#idNumbersTaken.set(number, plain)
+      this.#taken.set(number, plain)
       return number
     }
   }
@@ -159,26 +180,26 @@ export class Pseudonyms {
   uid(text: string): string {
     if (knownRoots.test(text)) return text
     const root = /^[0-2]\.\d+\./.exec(text)?.[0] ?? ''
-    return root + this.#shapedUid(text.slice(root.length))
+    return this.#fresh(text, (attempt) => root + this.#shapedUid(text.slice(root.length), `uid ${attempt}`))
   }
 
-  #shapedUid(tail: string): string {
+  #shapedUid(tail: string, purpose: string): string {
     const digits = Array.from(tail, (character, at) => ({ character, first: at === 0 || tail[at - 1] === '.' }))
-    const more = this.keyed.substitute('uid', tail, tail, (character, at) => {
+    return this.keyed.substitute(purpose, tail, tail, (character, at) => {
       if (character === '.') return []
       const alone = digits[at]!.first && (tail[at + 1] === '.' || at + 1 === tail.length)
       return digits[at]!.first && !alone ? [...'123456789'] : [...'0123456789']
     })
-    return more
   }
 
   mail(text: string): string {
-    return this.keyed.substitute('mail', foldInPlace(text), text, alternativesOf)
+    return this.substitute('mail', text)
   }
 
   /** A place within the hospital or an amount: same shape, nothing to be told apart by. */
   substitute(purpose: string, text: string): string {
-    return this.keyed.substitute(purpose, foldInPlace(text), text, alternativesOf)
+    const folded = foldInPlace(text)
+    return this.#fresh(text, (attempt) => this.keyed.substitute(`${purpose} ${attempt}`, folded, text, alternativesOf))
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Hl7Message, Segment } from '../message.js'
+import type { Changed } from './dates.js'
 import { fieldType, valueType, type FieldType } from './field-types.js'
 import { leafText, rewrite } from './leaf.js'
 
@@ -10,17 +11,17 @@ export interface Hand {
   /** A PID begins; its numbers, folded, and its name and birth date where it has none. */
   patient(keys: readonly string[]): void
   name(parts: readonly string[]): readonly string[]
-  number(text: string): string
-  telephone(text: string): string
+  number(text: string): Changed
+  telephone(text: string): Changed
   mail(text: string): string
-  address(text: string): string
-  place(text: string): string
-  date(text: string): string
-  birthDate(text: string): string
-  text(text: string): string
-  code(text: string): string
+  address(text: string): Changed
+  place(text: string): Changed
+  date(text: string): Changed
+  birthDate(text: string): Changed
+  text(text: string): Changed
+  code(text: string): Changed
   /** OBX-5 of type NM or SN; `hasUnit` says whether OBX-6 is filled. */
-  value(text: string, hasUnit: boolean, item: string): string
+  value(text: string, hasUnit: boolean, item: string): Changed
   /** ED.5, raw. */
   document(raw: string, encoding: string): string
 }
@@ -90,8 +91,8 @@ function inParts(raw: string, separators: readonly string[], change: (part: stri
     .join(separator)
 }
 
-/** Values of HL7 tables steer the reading and stay; anything longer in their place is text. */
-const tableValue = /^[A-Za-z0-9_.\- /]{1,24}$|^[男女未知不详]{1,2}$/
+/** Values of HL7 tables steer the reading and stay; anything longer in their place is looked through as a code is. */
+const tableValue = /^[A-Za-z0-9.]{1,3}$/
 
 class FieldWalk {
   constructor(
@@ -116,7 +117,7 @@ class FieldWalk {
     const type = valueType(segment.text(2) ?? '')
     const item = `${segment.text(3, 1, 1) ?? ''} ${segment.text(3, 1, 2) ?? ''}`
     const simple = type === 'TEXT' || type === 'NUMBER'
-    const each = (change: (text: string) => string) =>
+    const each = (change: (text: string) => Changed) =>
       inParts(raw, levels(this.message), (part) => this.#leaf(part, change))
     if (simple && nameItems.test(item))
       return each((text) => (/\d/.test(text) ? hand.number(text) : hand.name([text])[0]!))
@@ -153,12 +154,12 @@ class FieldWalk {
     return [...head, changed].join(component)
   }
 
-  #leaf(raw: string, change: (text: string) => string): string {
+  #leaf(raw: string, change: (text: string) => Changed): string {
     return rewrite(this.message, raw, (text) => (text.trim() === '' ? text : change(text)))
   }
 
   #table(raw: string): string {
-    return tableValue.test(raw) && !/\d{6}/.test(raw) ? raw : this.#leaf(raw, (text) => this.hand.code(text))
+    return tableValue.test(raw) ? raw : this.#leaf(raw, (text) => this.hand.code(text))
   }
 
   /** One repetition. */
@@ -172,7 +173,7 @@ class FieldWalk {
 
   #parts(type: FieldType, parts: readonly (readonly string[])[]): readonly (readonly string[])[] {
     const { hand } = this
-    const each = (of: (text: string, component: number, sub: number) => string) =>
+    const each = (of: (text: string, component: number, sub: number) => Changed) =>
       parts.map((one, at) => one.map((raw, sub) => this.#leaf(raw, (text) => of(text, at + 1, sub + 1))))
     switch (type) {
       case 'TABLE':
