@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { hospitalMessages, take } from '../../cli/demo/messages.js'
-import { inputsOf } from '../../cli/record.js'
+import { inputsOf } from '../../cli/record/sources.js'
 import { readIdNumber } from '../../catalogue/id-number.js'
 import { Deidentifier } from '../../connectors/hl7v2/deidentify/deidentify.js'
 import { LeakCheck } from '../../connectors/hl7v2/deidentify/leak-check.js'

@@ -1,4 +1,4 @@
-import type { Environment } from '../core/environment.js'
+import type { Environment } from '../../core/environment.js'
 import type { RecordResult } from './record.js'
 
 interface RecordTexts {
@@ -6,6 +6,7 @@ interface RecordTexts {
   readonly badField: (field: string) => string
   readonly folderUsed: (dir: string) => string
   readonly keyMade: (file: string) => string
+  readonly progress: (what: 'read' | 'written', done: number, of: number) => string
   readonly result: (result: RecordResult, out: string) => string
 }
 
@@ -22,6 +23,7 @@ export const recordTexts: Readonly<Record<Environment['language'], RecordTexts>>
     badField: (field) => `--keep ${field}:字段写作 ZXX-3`,
     folderUsed: (dir) => `${dir} 不是空文件夹:请另选 --out`,
     keyMade: (file) => `已生成密钥 ${file}。请妥善保管,不要随案例一起交出:相同的密钥产生相同的假名。\n`,
+    progress: (what, done, of) => `${what === 'read' ? '已读取' : '已写入'} ${done} / ${of}`,
     result: (result, out) =>
       result.leaks.length > 0
         ? `输出中发现可识别身份的内容,已全部删除。位置:\n${list(places(result))}`
@@ -35,6 +37,7 @@ export const recordTexts: Readonly<Record<Environment['language'], RecordTexts>>
     folderUsed: (dir) => `${dir} is not empty: choose another --out`,
     keyMade: (file) =>
       `Made the key ${file}. Keep it and never hand it on with the cases: the same key gives the same pseudonyms.\n`,
+    progress: (what, done, of) => `${done} / ${of} ${what}`,
     result: (result, out) =>
       result.leaks.length > 0
         ? `An identifying value was found in what was written; all of it is deleted. Where:\n${list(places(result))}`
