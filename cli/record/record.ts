@@ -6,7 +6,7 @@ import { LeakCheck, type Leak } from '../../connectors/hl7v2/deidentify/leak-che
 import { readMessageBytes, type Hl7Message } from '../../connectors/hl7v2/message.js'
 import { readTime } from '../../connectors/hl7v2/times.js'
 import { RecordError } from '../../core/errors.js'
-import { writeExpected } from '../test.js'
+import { cataloguesOnce, writeExpected, type Catalogues } from '../test.js'
 import type { RecordInput } from './sources.js'
 
 export interface RecordOptions {
@@ -65,6 +65,7 @@ export async function record(
   await mkdir(parent, { recursive: true })
   const unchecked = await mkdtemp(join(parent, '.unchecked-'))
   try {
+    const catalogues = cataloguesOnce()
     const leaks: Leak[] = []
     const cases: Case[] = []
     for (const { input, message } of readable) {
@@ -78,7 +79,11 @@ export async function record(
       cases.push(caseOf(name, written))
       leaks.push(...check.message(written, bytes, message))
       const receivedAt = receiptOf(written, input, deidentifier.shiftDays(message))
-      await writeCase(join(unchecked, name), unchecked, bytes, { ...settings, name: 'recorded', receivedAt })
+      await writeCase(join(unchecked, name), unchecked, bytes, catalogues, {
+        ...settings,
+        name: 'recorded',
+        receivedAt,
+      })
       progress('written', cases.length, readable.length)
     }
     const manifest = { format: 1, keep, leftOut, cases }
@@ -115,12 +120,13 @@ async function writeCase(
   folder: string,
   root: string,
   bytes: Buffer,
+  catalogues: Catalogues,
   feed: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   await mkdir(folder)
   await writeFile(join(folder, 'input.hl7'), bytes)
   await writeFile(join(folder, 'feed.yaml'), stringify(feed))
-  await writeExpected(folder, root)
+  await writeExpected(folder, root, catalogues)
 }
 
 const caseOf = (name: string, message: Hl7Message): Case => ({

@@ -191,6 +191,55 @@ describe('de-identification', () => {
     expect(JSON.stringify(leaks)).not.toMatch(/欧阳|1234567/)
   })
 
+  test('a date that changes its length keeps its escapes, and lines keep theirs', () => {
+    const source = Buffer.from(
+      'MSH|^~\\&|LIS|H1|||20240506093015||ORU^R01|M1|P|2.4||||||UNICODE UTF-8\rPID|1||0001234567||欧阳明珠||19850307|M\r' +
+        ['\\X32303234\\年5月\\X36\\日', '2024年5月6日', '2024/5/\\X36\\ 复查\\.br\\2024/05/06']
+          .map((text, at) => `OBX|${at + 1}|TX|N^备注||${text}||||||F\r`)
+          .join(''),
+    )
+    // Every key moves the dates by another number of weeks; some of them into a month of two digits.
+    const written = Array.from({ length: 24 }, (_, at) => {
+      const deidentifier = new Deidentifier({ key: Buffer.alloc(32, at) })
+      const before = readMessageBytes(source)
+      deidentifier.learn(before)
+      const after = readMessageBytes(deidentifier.replace(before, source))
+      expect(shape(after)).toEqual(shape(before))
+      const day = after.segment(0).field(7)
+      const [year, month, dayOfMonth] = [day.slice(0, 4), Number(day.slice(4, 6)), Number(day.slice(6, 8))]
+      const hex = (digits: number | string): string => Buffer.from(String(digits)).toString('hex')
+      expect(after.segments('OBX').map((obx) => obx.field(5))).toEqual([
+        `\\X${hex(year)}\\年${month}月\\X${hex(dayOfMonth)}\\日`,
+        `${year}年${month}月${dayOfMonth}日`,
+        `${year}/${month}/\\X${hex(dayOfMonth)}\\ 复查\\.br\\${year}/${day.slice(4, 6)}/${day.slice(6, 8)}`,
+      ])
+      return month
+    })
+    expect(written.some((month) => month > 9)).toBe(true)
+  })
+
+  test('codes and results stay where somebody is named or numbered as they are', () => {
+    const source = Buffer.from(
+      'MSH|^~\\&|LIS|H1|||20240506093015||ORU^R01|M1|P|2.4\rPID|1||250000||LEE^AMY||19850307|F\r' +
+        'OBX|1|NM|AMY^Amylase||87|U/L|||||F\rOBX|2|NM|PLT^Platelets||250000|/uL|||||F\rNTE|1||AMY LEE 250000\r',
+    )
+    const [{ after }] = replaced([source]) as [Replaced]
+    expect(after.segments('OBX').map((obx) => [obx.text(3), obx.field(5)])).toEqual([
+      ['AMY', '87'],
+      ['PLT', '250000'],
+    ])
+    expect(after.first('NTE')!.field(3)).not.toMatch(/AMY|LEE|250000/)
+  })
+
+  test('numbers of which every one of the shape is taken become others, all different', () => {
+    const sources = Array.from({ length: 9 }, (_, at) =>
+      Buffer.from(`MSH|^~\\&|LIS|H1|||20240506093015||ORU^R01|MSG0000${at + 1}|P|2.4\rPID|1||PAT00${at + 1}||A^B\r`),
+    )
+    const controls = replaced(sources).map(({ after }) => after.segment(0).field(10))
+    expect(new Set(controls).size).toBe(9)
+    for (const control of controls) expect(control).not.toMatch(/^MSG0000\d$/)
+  })
+
   test('kept fields stay, all other Z fields are scrubbed', () => {
     const source = Buffer.from(
       'MSH|^~\\&|LIS|H1|||20240506093015||ORU^R01|M1|P|2.4||||||UNICODE UTF-8\rZXX|甲方资料|乙方资料|abcdefgh\r',

@@ -229,6 +229,8 @@ class Replacing implements Hand {
     if (/年龄|\bage\b/i.test(item) && /^\d{2,3}$/.test(text) && Number(text) > 89)
       return '90'.padStart(text.length, '0')
     if (/^\d{8,}$/.test(text) && !hasUnit) return this.number(text)
+    // 250000 platelets are 250000, whoever has that number.
+    if (hasUnit && /^[<>=]*[-+]?\d{1,8}(?:\.\d+)?$/.test(text.trim())) return text
     return /^[-+<>=.,:/\d\s]*$/.test(text) ? this.code(text) : this.text(text)
   }
 

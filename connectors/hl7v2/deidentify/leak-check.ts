@@ -57,9 +57,10 @@ export class LeakCheck {
       const result = name === 'OBX' && /^(?:NM|SN)$/.test(segment.field(2)) && segment.field(6) !== ''
       for (const [at, raw] of segment.fields().entries()) {
         const field = at + 1
-        // A result with its unit is a result, whatever number it is.
-        if (raw === '' || (name === 'MSH' && field < 3) || (result && field === 5)) continue
+        if (raw === '' || (name === 'MSH' && field < 3)) continue
         const text = readable(written, raw)
+        // A result with its unit is a result, whatever number it is.
+        if (result && field === 5 && /^[<>=+\-\s]*\d{1,8}(?:\.\d+)?\s*$/.test(text)) continue
         const place = { isPersonal: isPersonalOrFree(segment, field), holdsNumbers: statesNumber(name, field) }
         const kinds = [...this.#kinds(text, place), ...(statesBirth(text, births) ? ['birth date'] : [])]
         for (const kind of kinds) {
