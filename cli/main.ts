@@ -16,6 +16,7 @@ import { enrolCommand } from './enrol.js'
 import { expectCommand } from './expect.js'
 import { inspectCommand } from './inspect.js'
 import { reconcileCommand } from './reconcile.js'
+import { recordCommand } from './record.js'
 import { replayCommand } from './replay.js'
 import { runCommand } from './run.js'
 import { schemasCommand } from './schemas.js'
@@ -42,6 +43,7 @@ const commands = [
   sniffCommand,
   replayCommand,
   backfillCommand,
+  recordCommand,
   testCommand,
   schemasCommand,
   reconcileCommand,

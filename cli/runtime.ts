@@ -11,7 +11,7 @@ import { UsageError } from '../core/errors.js'
 import { createLogger, Metrics, type Logger } from '../core/telemetry.js'
 import { openEmbeddedLog } from '../log/embedded-log.js'
 import type { EventLog } from '../log/event-log.js'
-import type { FileSystem } from '../log/file-system.js'
+import { realFileSystem, type FileSystem } from '../log/file-system.js'
 import { openKafkaLog, type KafkaLogOptions } from '../log/kafka-log.js'
 import { folderObjectStore } from '../log/object-store.js'
 import type { RawOutlet } from '../log/raw-outlet.js'
@@ -19,6 +19,7 @@ import type { Spool } from '../log/spool.js'
 import { openSpool } from '../log/spool-store.js'
 import { allTopics, contentOf, lanes, type Lane } from '../log/topics.js'
 import { openUplink, type Uplink } from '../log/uplink.js'
+import { viewOf } from '../log/view-file-system.js'
 import { archiveStage } from '../pipelines/archive.js'
 import type { ContentStores } from '../pipelines/content.js'
 import { forward } from '../pipelines/forward.js'
@@ -473,8 +474,17 @@ export async function ensureSchemas(configuration: Configuration): Promise<void>
   if (first !== undefined) throw new UsageError(`${first.subject} ${first.path}: ${first.problem}; ${first.remedy}`)
 }
 
+/** The spool of a configuration as it is now, to read from it; another process may hold it, and nothing of it changes. */
+export function openSpoolToRead(configuration: Configuration): Promise<Spool> {
+  const ciphers = ciphersOf(configuration)
+  const { keyId } = configuration.encryption ?? {}
+  const cipher = keyId === undefined ? undefined : ciphers.get(keyId)
+  const view = { configuration, spoolFileSystem: viewOf(realFileSystem) }
+  return openSpoolOf(view, configuration.dataDir ?? '.hutong', cipher, ciphers)
+}
+
 function openSpoolOf(
-  { configuration, spoolFileSystem, spool }: RuntimeOptions,
+  { configuration, spoolFileSystem, spool }: Pick<RuntimeOptions, 'configuration' | 'spoolFileSystem' | 'spool'>,
   dataDir: string,
   cipher: PayloadCipher | undefined,
   ciphers: ReadonlyMap<string, PayloadCipher>,

@@ -2,13 +2,26 @@ import { readFile, readdir, stat, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { parse as parseYaml } from 'yaml'
-import { loadCatalogue } from '../catalogue/catalogue.js'
+import { loadCatalogue, type Catalogue } from '../catalogue/catalogue.js'
 import { cutMessages } from '../connectors/hl7v2/framing.js'
 import { UsageError } from '../core/errors.js'
 import { nearest } from '../core/nearest.js'
 import { dryRun, type DryRun } from '../pipelines/dry-run.js'
 import { connectors } from './connectors.js'
 import { exitCodes, type Terminal } from './terminal.js'
+
+/** Catalogues by their mapping files, each loaded once however many cases use it. */
+export type Catalogues = (mappingFiles: readonly string[]) => Catalogue
+
+export function cataloguesOnce(): Catalogues {
+  const loaded = new Map<string, Catalogue>()
+  return (mappingFiles) => {
+    const key = JSON.stringify(mappingFiles)
+    const catalogue = loaded.get(key) ?? loadCatalogue({ mappingFiles })
+    loaded.set(key, catalogue)
+    return catalogue
+  }
+}
 
 export function testCommand(program: Command, terminal: Terminal): void {
   program
@@ -30,8 +43,9 @@ Exit code: 0 all cases pass, 1 some fail, 2 no case found.`,
       const root = resolve(dir ?? '.')
       let passed = 0
       let failed = 0
+      const catalogues = cataloguesOnce()
       for await (const folder of casesUnder(root)) {
-        const differences = await runCase(folder, root, options.update === true)
+        const differences = await runCase(folder, root, options.update === true, catalogues)
         if (differences.length === 0) passed++
         else failed++
         const name = relative(root, folder) || '.'
@@ -59,9 +73,19 @@ async function* casesUnder(dir: string): AsyncGenerator<string> {
   }
 }
 
+/** Writes what comes out of a case into its expected.json. */
+export async function writeExpected(folder: string, root: string, catalogues: Catalogues): Promise<void> {
+  await runCase(folder, root, true, catalogues)
+}
+
 /** The differences of one case, in words; none when it passes. */
-async function runCase(folder: string, root: string, update: boolean): Promise<readonly string[]> {
-  const feed = await feedOf(folder, root)
+async function runCase(
+  folder: string,
+  root: string,
+  update: boolean,
+  catalogues: Catalogues,
+): Promise<readonly string[]> {
+  const feed = await feedOf(folder, root, catalogues)
   const content = await readFile(join(folder, 'input.hl7'))
   const runs = cutMessages(content).messages.map(({ bytes, index }) => dryRun(bytes, { ...feed, seq: index }))
   const actual = {
@@ -92,15 +116,20 @@ async function runCase(folder: string, root: string, update: boolean): Promise<r
   return differences(expected, JSON.parse(JSON.stringify(actual)), '')
 }
 
-async function feedOf(folder: string, root: string): Promise<Omit<Parameters<typeof dryRun>[1], 'seq'>> {
+async function feedOf(
+  folder: string,
+  root: string,
+  catalogues: Catalogues,
+): Promise<Omit<Parameters<typeof dryRun>[1], 'seq'>> {
   for (let dir = folder; ; dir = dirname(dir)) {
     const file = join(dir, 'feed.yaml')
-    if (await stat(file).catch(() => undefined)) return feedFrom(parseYaml(await readFile(file, 'utf8')), file)
-    if (dir === root || dir === dirname(dir)) return feedFrom({}, root)
+    if (await stat(file).catch(() => undefined))
+      return feedFrom(parseYaml(await readFile(file, 'utf8')), file, catalogues)
+    if (dir === root || dir === dirname(dir)) return feedFrom({}, root, catalogues)
   }
 }
 
-function feedFrom(source: unknown, file: string): Omit<Parameters<typeof dryRun>[1], 'seq'> {
+function feedFrom(source: unknown, file: string, catalogues: Catalogues): Omit<Parameters<typeof dryRun>[1], 'seq'> {
   const { name, hospital, connector, mappings, receivedAt, environment, ...settings } = (source ?? {}) as Record<
     string,
     unknown
@@ -118,9 +147,7 @@ function feedFrom(source: unknown, file: string): Omit<Parameters<typeof dryRun>
   if (Number.isNaN(at)) throw new UsageError(`${file}: receivedAt must be a time such as 2026-01-01T08:00:00+08:00`)
   return {
     parser: kind.parser({ folder: '.', ...settings } as never),
-    catalogue: loadCatalogue({
-      mappingFiles: ((mappings ?? []) as string[]).map((mapping) => resolve(dirname(file), mapping)),
-    }),
+    catalogue: catalogues(((mappings ?? []) as string[]).map((mapping) => resolve(dirname(file), mapping))),
     feed: String(name ?? 'test-feed'),
     hospital: String(hospital ?? 'TEST'),
     environment: String(environment ?? 'test'),

@@ -24,6 +24,7 @@ export class MessageEdit {
   readonly #fields = new Map<number, Map<number, string>>()
   readonly #inserted = new Map<number, string[]>()
   readonly #removed = new Set<number>()
+  readonly #lines = new Map<number, string>()
 
   constructor(
     private readonly message: Hl7Message,
@@ -43,6 +44,14 @@ export class MessageEdit {
     let fields = this.#fields.get(segment.index)
     if (fields === undefined) this.#fields.set(segment.index, (fields = new Map()))
     fields.set(field, raw)
+    return this
+  }
+
+  /** Puts raw text in place of a line that is no segment. @throws RangeError for a segment and for text with a line end */
+  setLine(line: Segment, raw: string): this {
+    if (line.isSegment) throw new RangeError(`${line.name} is a segment: set its fields`)
+    if (/[\r\n]/.test(raw)) throw new RangeError('raw text of a line has a line end')
+    this.#lines.set(line.index, raw)
     return this
   }
 
@@ -84,7 +93,7 @@ export class MessageEdit {
   }
 
   get isChanged(): boolean {
-    return this.#fields.size + this.#inserted.size + this.#removed.size > 0
+    return this.#fields.size + this.#inserted.size + this.#removed.size + this.#lines.size > 0
   }
 
   /** The message's text with the changes. */
@@ -150,6 +159,8 @@ export class MessageEdit {
   }
 
   #fieldReplacements(segment: Segment): Replacement[] {
+    const line = this.#lines.get(segment.index)
+    if (line !== undefined) return [{ start: segment.start, end: segment.end, text: line }]
     const fields = this.#fields.get(segment.index)
     if (fields === undefined) return []
     const found: Replacement[] = []
