@@ -10,6 +10,12 @@ import type { SpooledMessage, SpoolMessage } from './spool.js'
  */
 const version = 1
 
+/**
+ * The form of what a spool keeps on the disk, this record and the segments it stands in (log/segment-format.ts): raised
+ * when a version before could no longer read it, so that nobody goes back to that version with messages waiting.
+ */
+export const spoolFormat = 1
+
 interface Attributes {
   readonly controlId?: string
   readonly sourceName?: string

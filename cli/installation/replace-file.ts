@@ -1,0 +1,34 @@
+import { open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { pause } from '../../core/pause.js'
+import { realFileSystem } from '../../log/file-system.js'
+
+/** Puts `content` in the place of a file: a reader, or a power cut, finds the old or the new, whole and durable. */
+export async function replaceFile(path: string, content: string, mode = 0o644): Promise<void> {
+  const beside = `${path}.new`
+  const file = await open(beside, 'w', mode)
+  try {
+    await file.writeFile(content)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await renamePatiently(beside, path).catch(async (error: unknown) => {
+    await rm(beside, { force: true })
+    throw error
+  })
+  await realFileSystem.syncFolder(dirname(path))
+}
+
+/** On Windows a virus scanner may hold a fresh file or folder for a moment; asks again for some seconds. */
+export async function renamePatiently(from: string, to: string, attempts = 20): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await rename(from, to)
+    } catch (error) {
+      const held = ['EPERM', 'EBUSY', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')
+      if (!held || process.platform !== 'win32' || attempt >= attempts) throw error
+      await pause(50 * attempt)
+    }
+  }
+}
