@@ -98,6 +98,21 @@ export const gatewayRefusals = {
     en: 'A message of the batch is not what an edge may send',
     doEn: 'report it with the log of the gateway; the spool keeps the message',
   },
+  'report-unreadable': {
+    status: 400,
+    en: 'The report of the edge has not the form this gateway reads',
+    doEn: 'update the gateway before the edges; see docs/operations/fleet.md',
+  },
+  'release-unknown': {
+    status: 404,
+    en: 'No rollout gives this edge such a package or configuration',
+    doEn: 'nothing: the edge asks again what it should run',
+  },
+  'release-missing': {
+    status: 503,
+    en: 'The package or configuration is not, or not whole, in the folder of releases of this gateway',
+    doEn: 'nothing at the edge; at the province, let fleet.releasesDir be one folder for publishing and all gateways',
+  },
   'edge-busy': {
     status: 429,
     en: 'This edge already has as many batches under way as it may',

@@ -159,7 +159,7 @@ async function* pacedChunks(
   }
 }
 
-async function readAnswer(response: IncomingMessage): Promise<Answer> {
+export async function readAnswer(response: IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of response as AsyncIterable<Buffer>) {
@@ -213,7 +213,9 @@ function parsed(text: string): { readonly outcome?: unknown; readonly code?: unk
 }
 
 /** Waits before bytes that would go beyond the rate. */
-function bandwidthCap(bytesPerSecond: number | undefined): (bytes: number, signal: AbortSignal) => Promise<void> {
+export function bandwidthCap(
+  bytesPerSecond: number | undefined,
+): (bytes: number, signal: AbortSignal) => Promise<void> {
   let freeAt = 0
   return async (bytes, signal) => {
     if (bytesPerSecond === undefined) return
@@ -224,7 +226,7 @@ function bandwidthCap(bytesPerSecond: number | undefined): (bytes: number, signa
   }
 }
 
-function addressOf(text: string, protocol: string, option: string): URL {
+export function addressOf(text: string, protocol: string, option: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== protocol || url.pathname !== '/') {
     throw new UsageError(`${option}: must be ${protocol}//host:port, without a path`)
