@@ -10,11 +10,13 @@ import { deadLettersCommand } from './dead-letters.js'
 import { doctorCommand } from './doctor.js'
 import { demoCommand } from './demo.js'
 import { expectCommand } from './expect.js'
+import { fleetCommand } from './fleet.js'
 import { inspectCommand } from './inspect.js'
 import { reconcileCommand } from './reconcile.js'
 import { replayCommand } from './replay.js'
 import { runCommand } from './run.js'
 import { schemasCommand } from './schemas.js'
+import { superviseCommand } from './supervise.js'
 import { simulateCommand } from './simulate.js'
 import { sniffCommand } from './sniff.js'
 import { testCommand } from './test.js'
@@ -44,6 +46,8 @@ const commands = [
   doctorCommand,
   simulateCommand,
   alertsCommand,
+  fleetCommand,
+  superviseCommand,
   expectCommand,
 ]
 for (const command of commands) command(program, terminal)
