@@ -42,14 +42,21 @@ describe('one edge', () => {
     expect(judge({}, { reportedAt: now - 400_000 })).toEqual({ state: 'away' })
   })
   test('whose disk is full says nothing of the release', () => {
-    expect(judge({ outcomes: [{ number: 7, outcome: 'refused', code: 'disk-full', at: 0 }] })).toEqual({ state: 'away' })
+    expect(judge({ outcomes: [{ number: 7, outcome: 'refused', code: 'disk-full', at: 0 }] })).toEqual({
+      state: 'away',
+    })
   })
 })
 
 test('named canaries are the first stage, and the stages never reach beyond their share', () => {
   const edges = Array.from({ length: 300 }, (_, index) => ({ hospital: `H${index}`, edge: 'front-1' }))
   const staged = stagesOf(edges, plan, [edges[250]!, edges[17]!], 'seed')
-  expect(staged.filter(({ stage }) => stage === 0).map(({ hospital }) => hospital).sort()).toEqual(['H17', 'H250'])
+  expect(
+    staged
+      .filter(({ stage }) => stage === 0)
+      .map(({ hospital }) => hospital)
+      .sort(),
+  ).toEqual(['H17', 'H250'])
   for (const stage of [0, 1, 2, 3]) {
     expect(staged.filter((edge) => edge.stage <= stage)).toHaveLength([2, 30, 150, 300][stage]!)
   }
@@ -68,7 +75,9 @@ function simulate(behaviours: readonly Behaviour[], seed: string): { state: stri
   const edges = behaviours.map((_, index) => ({ hospital: `H${index}`, edge: 'e', index }))
   const live = stagesOf(edges, plan, [], seed).map((edge) => ({
     ...edge,
-    target: { ...{ hospital: edge.hospital, edge: 'e', stage: edge.stage, outcome: 'pending', silences: 0 } } as StagedTarget,
+    target: {
+      ...{ hospital: edge.hospital, edge: 'e', stage: edge.stage, outcome: 'pending', silences: 0 },
+    } as StagedTarget,
     offeredAt: null as number | null,
     reportedAt: null as number | null,
     report: null as EdgeReport | null,
@@ -115,12 +124,16 @@ const behaviour = (isBad: fc.Arbitrary<boolean>): fc.Arbitrary<Behaviour> =>
 describe('a fleet of 300', () => {
   test('of which a bad release never reaches more than its canaries', { timeout: 120_000 }, () => {
     fc.assert(
-      fc.property(fc.array(behaviour(fc.constant(true)), { minLength: 300, maxLength: 300 }), fc.string(), (all, seed) => {
-        const { state, reached, stage } = simulate(all, seed)
-        expect(['halt', 'running']).toContain(state)
-        expect(stage).toBe(0)
-        expect(reached).toBeLessThanOrEqual(2)
-      }),
+      fc.property(
+        fc.array(behaviour(fc.constant(true)), { minLength: 300, maxLength: 300 }),
+        fc.string(),
+        (all, seed) => {
+          const { state, reached, stage } = simulate(all, seed)
+          expect(['halt', 'running']).toContain(state)
+          expect(stage).toBe(0)
+          expect(reached).toBeLessThanOrEqual(2)
+        },
+      ),
       { numRuns: 5 },
     )
   })
@@ -136,12 +149,19 @@ describe('a fleet of 300', () => {
     )
   })
   test('with edges off for days is done for all others', { timeout: 120_000 }, () => {
-    const all = Array.from({ length: 300 }, (_, index) => ({ offUntil: index % 10 === 9 ? 9000 : 0, slow: 5, isBad: false }))
+    const all = Array.from({ length: 300 }, (_, index) => ({
+      offUntil: index % 10 === 9 ? 9000 : 0,
+      slow: 5,
+      isBad: false,
+    }))
     const outcome = simulate(all, 'steady')
     // A canary that is off holds everything: that is what canaries are for.
-    const canaryOff = stagesOf(all.map((_, index) => ({ hospital: `H${index}`, edge: 'e', index })), plan, [], 'steady').some(
-      ({ stage, index }) => stage === 0 && index % 10 === 9,
-    )
+    const canaryOff = stagesOf(
+      all.map((_, index) => ({ hospital: `H${index}`, edge: 'e', index })),
+      plan,
+      [],
+      'steady',
+    ).some(({ stage, index }) => stage === 0 && index % 10 === 9)
     expect(outcome.state).toBe(canaryOff ? 'running' : 'done')
   })
 })
