@@ -38,7 +38,11 @@ export function judgeTrial(view: TrialView): TrialVerdict {
   const { health, before } = view
   if (view.crashes > crashesMax || view.starts > startsMax) return { state: 'roll-back', code: 'crash-loop' }
   if (view.elapsedMs < view.probationMs) return { state: 'wait' }
-  if (health?.ready !== true) return { state: 'roll-back', code: 'not-ready' }
+  // One answer that is late is no verdict: as long again is given.
+  if (health?.ready !== true) {
+    if (view.elapsedMs < 2 * view.probationMs) return { state: 'wait' }
+    return { state: 'roll-back', code: view.crashes > 0 ? 'crash-loop' : 'not-ready' }
+  }
   const needed = view.feeds.filter((feed) => before.feeds.includes(feed) || before.feeds.length === 0)
   if (needed.some((feed) => !health.listening.includes(feed)))
     return { state: 'roll-back', code: 'feeds-not-listening' }
