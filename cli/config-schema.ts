@@ -174,6 +174,34 @@ export const deploymentConfig = Type.Object(
         { ...closed, description: 'Takes the batches of edges (role gateway)' },
       ),
     ),
+    fleet: Type.Optional(
+      Type.Object(
+        {
+          reportEverySeconds: size(
+            'An edge reports to the gateway this often, seconds; the gateway may say otherwise',
+            60,
+          ),
+          probationSeconds: size('A new version or configuration is on trial for so long, seconds', 300),
+          releaseKeyFiles: Type.Optional(
+            Type.Array(Type.String({ minLength: 1 }), {
+              description:
+                'Edge: Ed25519 public keys, PEM files; packages and configurations must be signed by one of them. What `hutong enrol` brought where left out',
+              minItems: 1,
+            }),
+          ),
+          bytesPerSecond: Type.Optional(
+            Type.Integer({
+              description: "Edge: bandwidth cap of downloads; the uplink's where left out",
+              minimum: 1024,
+            }),
+          ),
+          releasesDir: optionalText(
+            'Province: folder of published packages and configurations, one for `hutong fleet publish` and all gateways; <dataDir>/releases where left out',
+          ),
+        },
+        { ...closed, description: 'Reports, packages and configurations between edges and the gateway' },
+      ),
+    ),
     http: Type.Optional(
       Type.Object(
         {

@@ -17,6 +17,7 @@ import type { Database } from '../repository/database.js'
 import { openCodec } from '../schemas/codec.js'
 import type { Configuration } from './config.js'
 import { authorityOf, gatewayTrust } from './edge-authority.js'
+import { openFleetRole } from './fleet-role.js'
 import { lateDatabase } from './late-database.js'
 import { openRepository } from './repository-access.js'
 
@@ -60,6 +61,7 @@ export async function runGateway(
   try {
     const known = { configuration, authority, db, requestTimeoutMs, metrics, logger }
     const enrolment = enrolmentOf(known)
+    const fleet = db === undefined ? undefined : openFleetRole({ configuration, db, requestTimeoutMs, metrics, logger })
     const revocations = await openRevocations({
       ...(db !== undefined && { db }),
       ...(gateway.crlFile !== undefined && { crlFile: gateway.crlFile }),
@@ -72,7 +74,7 @@ export async function runGateway(
     const server = await startGateway({
       ...gateway,
       host,
-      routes: [batches, ...enrolment.routes],
+      routes: [batches, ...enrolment.routes, ...(fleet?.routes ?? [])],
       ...(authority !== undefined && { clientAuthorities: authority.chain }),
       chain: enrolment.chain,
       check: (edge) => revocations.check(edge),
@@ -83,7 +85,7 @@ export async function runGateway(
     logger.info({ port: server.port, issues: authority !== undefined }, 'the gateway takes batches')
     options.gatewayListening?.(server.port)
     try {
-      await revocations.run(signal)
+      await Promise.all([revocations.run(signal), fleet?.run(signal)])
     } finally {
       await server.close()
     }

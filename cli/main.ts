@@ -14,6 +14,7 @@ import { demoCommand } from './demo.js'
 import { edgeCommand } from './edge.js'
 import { enrolCommand } from './enrol.js'
 import { expectCommand } from './expect.js'
+import { fleetCommand } from './fleet.js'
 import { inspectCommand } from './inspect.js'
 import { reconcileCommand } from './reconcile.js'
 import { recordCommand } from './record.js'
@@ -21,6 +22,7 @@ import { replayCommand } from './replay.js'
 import { runCommand } from './run.js'
 import { schemasCommand } from './schemas.js'
 import { serviceCommand } from './service.js'
+import { superviseCommand } from './supervise.js'
 import { simulateCommand } from './simulate.js'
 import { sniffCommand } from './sniff.js'
 import { testCommand } from './test.js'
@@ -52,6 +54,8 @@ const commands = [
   doctorCommand,
   simulateCommand,
   alertsCommand,
+  fleetCommand,
+  superviseCommand,
   expectCommand,
   caCommand,
   edgeCommand,

@@ -4,6 +4,7 @@ import { defaultRoles, roleProblem, roles, type Role } from './config-schema.js'
 import { loadConfiguration } from './config.js'
 import { connectors } from './connectors.js'
 import { openRuntime } from './runtime.js'
+import { heedSupervisor } from './supervise/heed.js'
 import type { Terminal } from './terminal.js'
 
 export function runCommand(program: Command, terminal: Terminal): void {
@@ -28,7 +29,12 @@ export function runCommand(program: Command, terminal: Terminal): void {
         runtime.logger.warn('no database configured: the embedded one does not flush to disk; for demo and tests only')
       }
       try {
-        await runtime.run(untilStopped())
+        const supervisor = heedSupervisor(runtime)
+        try {
+          await runtime.run(AbortSignal.any([untilStopped(), supervisor.stopped]))
+        } finally {
+          supervisor.leave()
+        }
       } finally {
         await runtime.close()
       }

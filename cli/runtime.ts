@@ -43,9 +43,11 @@ import { registerSchemas } from '../schemas/compatibility.js'
 import type { Configuration, Connectors } from './config.js'
 import type { Role } from './config-schema.js'
 import { runGateway } from './gateway-role.js'
+import { feedStates, type FeedStates } from './feed-states.js'
 import { lateLink, linkless, type LateLink, type Link } from './late-link.js'
 import { openRepository } from './repository-access.js'
 import { certificateRole, uplinkOf } from './uplink-role.js'
+import type { RunHealth } from './supervise/health.js'
 
 export interface RuntimeOptions {
   readonly configuration: Configuration
@@ -85,6 +87,8 @@ export interface Runtime {
   readonly spool?: Spool
   /** Where this process writes to or reads from the repository. */
   readonly database?: Database
+  /** How it is now, for a supervisor. */
+  health(): Promise<RunHealth>
   /** Runs all roles until `signal` aborts; rejects with the first failure of any. */
   run(signal: AbortSignal): Promise<void>
   close(): Promise<void>
@@ -131,11 +135,13 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     const needsDatabase = has('sink') || has('archive') || has('watch') || asksForActivation
     const database = needsDatabase ? await opened(openRepository(configuration)) : undefined
     const opens = { log, codec, metrics, logger, stores, spool, database }
-    const parts = { ...opens, outlet, uplink: line, heldFeeds: new HeldFeeds() }
+    const states = feedStates(has('receive') ? configuration.feeds.map(({ name }) => name) : [])
+    const parts = { ...opens, states, outlet, uplink: line, heldFeeds: new HeldFeeds() }
     const keep =
       uplink === undefined || line === undefined ? undefined : certificateRole(uplink, line, { metrics, logger })
     return {
       ...withoutUndefined(opens),
+      health: () => healthNow(parts),
       run: (signal) => runRoles(parts, options, signal, late, keep),
       async close() {
         for (const close of closing) await close()
@@ -160,7 +166,8 @@ async function openLink(configuration: Configuration, dataDir: string, logger: L
   }
 }
 
-type Parts = Omit<Runtime, 'run' | 'close' | 'spool' | 'database'> & {
+type Parts = Omit<Runtime, 'run' | 'close' | 'health' | 'spool' | 'database'> & {
+  readonly states: FeedStates
   readonly outlet: RawOutlet
   readonly uplink: Uplink | undefined
   readonly heldFeeds: HeldFeeds
@@ -179,7 +186,7 @@ async function runRoles(
   const until = AbortSignal.any([signal, stop.signal])
   const stages = stagesOf(parts, options)
   const liveFirst = new LiveFirst()
-  const receivers = openReceivers(options, parts.logger, until)
+  const receivers = openReceivers(options, parts, until)
   const status = await startStatus(parts, options, stages, receivers)
   const work = [
     ...(late === undefined ? [] : [late.connect(until)]),
@@ -253,7 +260,11 @@ function stagesOf(parts: Parts, options: RuntimeOptions): Stage[] {
   return stages
 }
 
-function openReceivers(options: RuntimeOptions, logger: Logger, signal: AbortSignal): ReadonlyMap<string, Receiver> {
+function openReceivers(
+  options: RuntimeOptions,
+  { logger, states }: Parts,
+  signal: AbortSignal,
+): ReadonlyMap<string, Receiver> {
   const receivers = new Map<string, Receiver>()
   if (!options.roles.includes('receive') || options.listen === false) return receivers
   for (const feed of options.configuration.feeds) {
@@ -261,9 +272,11 @@ function openReceivers(options: RuntimeOptions, logger: Logger, signal: AbortSig
     if (connector === undefined) throw new UsageError(`feed ${feed.name}: unknown connector ${feed.connector}`)
     const receiver = connector.receive(feed.settings as never, signal)
     receivers.set(feed.name, receiver)
+    if (receiver.listening === undefined) states.listens(feed.name)
     receiver.listening?.then(
       (address) => {
         logger.info({ feed: feed.name, port: address.port }, 'listening')
+        states.listens(feed.name)
         options.listening?.(feed.name, address)
       },
       // The same failure ends the receiver's deliveries, and with them the process.
@@ -280,7 +293,7 @@ function receiveRole(
   options: RuntimeOptions,
   signal: AbortSignal,
 ): Promise<void>[] {
-  const { outlet, metrics, logger, stores, heldFeeds } = parts
+  const { outlet, metrics, logger, stores, heldFeeds, states } = parts
   const { feeds, environment, uplink } = options.configuration
   const byName = new Map(feeds.map((feed) => [feed.name, feed]))
   const identity = (feed: string): { hospital: string; connector: string } => {
@@ -310,7 +323,13 @@ function receiveRole(
   return [
     forward(forwarding, signal),
     ...[...receivers].map(([feed, deliveries]) =>
-      receive({ feed, deliveries, spool, metrics, logger, ...(accepted !== undefined && { accepted }) }),
+      receive({
+        ...{ feed, deliveries, spool, metrics, logger },
+        accepted: (position) => {
+          states.accepted(feed, now())
+          accepted?.(position)
+        },
+      }),
     ),
   ]
 }
@@ -400,6 +419,30 @@ async function collectGauges(
     for (const { topic, partition, lag } of await log.positions(group, stage.topics)) {
       metrics.lag.set({ group, topic, partition: String(partition) }, Number(lag))
     }
+  }
+}
+
+async function healthNow(parts: Parts): Promise<RunHealth> {
+  const { spool, metrics, states } = parts
+  const { ready, parts: found } = await readinessOf(parts, [])
+  const statistics = spool?.statistics()
+  const oldest = statistics?.oldestUnforwardedAt ?? null
+  const tried = (await metrics.uplinkRequests.get()).values.length > 0
+  return {
+    kind: 'health',
+    ready,
+    notReady: Object.keys(found).filter((name) => found[name] !== 'ok'),
+    spool:
+      statistics === undefined
+        ? null
+        : {
+            messages: statistics.depth,
+            bytes: statistics.depthBytes,
+            oldestSeconds: oldest === null ? 0 : Math.max(0, Math.round((systemClock.now() - oldest) / 1000)),
+            accepting: statistics.accepting,
+          },
+    uplinkAccepted: tried ? (await metrics.uplinkAccepted.get()).values[0]?.value === 1 : null,
+    feeds: [...states.all()],
   }
 }
 

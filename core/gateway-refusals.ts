@@ -206,6 +206,27 @@ export const gatewayRefusals = {
     doEn: 'report it with the log of the gateway; the spool keeps the message',
     doZh: '连同网关日志一并报告；消息保留在前置机的缓存中',
   },
+  'report-unreadable': {
+    status: 400,
+    en: 'The report of the edge has not the form this gateway reads',
+    zh: '前置机的报告不是本网关能读的格式',
+    doEn: 'update the gateway before the edges; see docs/operations/fleet.md',
+    doZh: '先升级网关，再升级前置机；见 docs/operations/fleet.md',
+  },
+  'release-unknown': {
+    status: 404,
+    en: 'No rollout gives this edge such a package or configuration',
+    zh: '没有任何发布计划把这个软件包或配置给这台前置机',
+    doEn: 'nothing: the edge asks again what it should run',
+    doZh: '无需处理：前置机会再次询问应运行什么',
+  },
+  'release-missing': {
+    status: 503,
+    en: 'The package or configuration is not, or not whole, in the folder of releases of this gateway',
+    zh: '本网关的发布文件夹中没有这个软件包或配置，或文件不完整',
+    doEn: 'nothing at the edge; at the province, let fleet.releasesDir be one folder for publishing and all gateways',
+    doZh: '前置机无需处理；省平台须让 fleet.releasesDir 成为发布与所有网关共用的一个文件夹',
+  },
   'edge-busy': {
     status: 429,
     en: 'This edge already has as many batches under way as it may',

@@ -86,6 +86,16 @@ export class Metrics {
     'feed',
     'code',
   ])
+  readonly edgeReportedAt = this.edgeGauge('hutong_edge_reported_timestamp_seconds', 'Last report, seconds since 1970')
+  readonly edgeReady = this.edgeGauge('hutong_edge_ready', '1 when the edge says it is ready, else 0')
+  readonly edgeSpoolMessages = this.edgeGauge('hutong_edge_spool_messages', 'Accepted and not yet forwarded')
+  readonly edgeSpoolOldest = this.edgeGauge('hutong_edge_spool_oldest_seconds', 'Age of the oldest of them')
+  readonly edgeDiskFree = this.edgeGauge('hutong_edge_disk_free_bytes', 'Free on the disk of the spool')
+  readonly edgeClockSkew = this.edgeGauge('hutong_edge_clock_skew_seconds', "The edge's clock minus the gateway's")
+  readonly edgeCertificateUntil = this.edgeGauge(
+    'hutong_edge_certificate_until_timestamp_seconds',
+    'End of the client certificate, seconds since 1970',
+  )
   readonly gatewayBatches = this.counter('hutong_gateway_batches_total', 'Batches taken, or taken before (already)', [
     'hospital',
     'outcome',
@@ -109,6 +119,10 @@ export class Metrics {
 
   private counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
     return new Counter({ name, help, labelNames: [...labelNames], registers: [this.registry] })
+  }
+
+  private edgeGauge(name: string, help: string): Gauge<'hospital' | 'edge'> {
+    return this.gauge(name, help, ['hospital', 'edge'])
   }
 
   private gauge<L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> {

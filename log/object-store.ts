@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rename, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 /** Content-addressed bytes that are too large for a topic. All roles of a deployment share one. */
 export interface ObjectStore {
@@ -10,13 +10,16 @@ export interface ObjectStore {
   get(reference: string): Promise<Buffer | undefined>
 }
 
+/** Where a folder object store keeps the object of this hash (hex). */
+export const objectFile = (dir: string, hex: string): string => join(dir, hex.slice(0, 2), hex)
+
 /** A folder as object store: `<dir>/<first two hex digits>/<hex>`, written beside, flushed and renamed into place. */
 export function folderObjectStore(dir: string): ObjectStore {
   return {
     async put(content) {
       const hex = createHash('sha256').update(content).digest('hex')
-      const folder = join(dir, hex.slice(0, 2))
-      const target = join(folder, hex)
+      const target = objectFile(dir, hex)
+      const folder = dirname(target)
       if ((await stat(target).catch(() => undefined))?.size === content.length) return `sha256:${hex}`
       await mkdir(folder, { recursive: true })
       const beside = `${target}.${randomBytes(6).toString('hex')}.tmp`
@@ -35,7 +38,7 @@ export function folderObjectStore(dir: string): ObjectStore {
       const hex = /^sha256:([0-9a-f]{64})$/.exec(reference)?.[1]
       if (hex === undefined) return undefined
       try {
-        return await readFile(join(dir, hex.slice(0, 2), hex))
+        return await readFile(objectFile(dir, hex))
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
         throw error

@@ -282,7 +282,9 @@ function parsed(text: string): Partial<Record<'outcome' | 'code' | 'message' | '
 }
 
 /** Waits before bytes that would go beyond the rate. */
-function bandwidthCap(bytesPerSecond: number | undefined): (bytes: number, signal: AbortSignal) => Promise<void> {
+export function bandwidthCap(
+  bytesPerSecond: number | undefined,
+): (bytes: number, signal: AbortSignal) => Promise<void> {
   let freeAt = 0
   return async (bytes, signal) => {
     if (bytesPerSecond === undefined) return

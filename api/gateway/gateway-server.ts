@@ -132,9 +132,11 @@ function refuse(
 
 function reply(response: ServerResponse, answer: GatewayAnswer, logger: Logger): void {
   if ('json' in answer) return send(response, 200, answer.json)
-  response.writeHead(200, {
+  const { bytes, from } = answer
+  response.writeHead(from === undefined ? 200 : 206, {
     'content-type': answer.contentType,
-    'content-length': answer.bytes,
+    'content-length': bytes,
+    ...(from !== undefined && { 'content-range': `bytes ${from}-${from + bytes - 1}/${from + bytes}` }),
     'cache-control': 'no-store',
   })
   // Who asked sees a body that is too short, and asks again.

@@ -2,9 +2,17 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { ConnectedEdge } from './edge-certificate.js'
 
-/** What a request that was not refused is answered with: status 200. */
+/** What a request that was not refused is answered with: status 200, or 206 for the end of something. */
 export type GatewayAnswer =
-  { readonly json: object } | { readonly stream: Readable; readonly bytes: number; readonly contentType: string }
+  | { readonly json: object }
+  | {
+      readonly stream: Readable
+      /** That the stream yields. */
+      readonly bytes: number
+      readonly contentType: string
+      /** Where the stream is the end of something longer: its first byte there (RFC 9110 section 15.3.7). */
+      readonly from?: number
+    }
 
 interface Place {
   readonly method: 'GET' | 'POST'

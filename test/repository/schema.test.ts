@@ -34,14 +34,14 @@ describe.each(engines)('schema on $name', ({ open }) => {
     const folder = await mkdtemp(join(tmpdir(), 'hutong-migrations-'))
     try {
       await cp(migrations, folder, { recursive: true })
-      await writeFile(join(folder, '0009-more.sql'), 'CREATE TABLE later (id int4); INSERT INTO later VALUES (1);')
-      expect(await migrate(at.db, folder)).toEqual(['0009-more.sql'])
-      await writeFile(join(folder, '0009-more.sql'), 'CREATE TABLE later (id int8);')
-      await expect(migrate(at.db, folder)).rejects.toThrow(/0009-more\.sql was changed after it had been applied/)
-      await expect(migrate(at.db)).rejects.toThrow(/0009-more\.sql.*newer release/)
+      await writeFile(join(folder, '0099-more.sql'), 'CREATE TABLE later (id int4); INSERT INTO later VALUES (1);')
+      expect(await migrate(at.db, folder)).toEqual(['0099-more.sql'])
+      await writeFile(join(folder, '0099-more.sql'), 'CREATE TABLE later (id int8);')
+      await expect(migrate(at.db, folder)).rejects.toThrow(/0099-more\.sql was changed after it had been applied/)
+      await expect(migrate(at.db)).rejects.toThrow(/0099-more\.sql.*newer release/)
     } finally {
       await at.db.transaction((tx) =>
-        tx.script(`DROP TABLE later; DELETE FROM schema_migration WHERE name = '0009-more.sql'`),
+        tx.script(`DROP TABLE later; DELETE FROM schema_migration WHERE name = '0099-more.sql'`),
       )
       await rm(folder, { recursive: true })
     }
@@ -51,7 +51,7 @@ describe.each(engines)('schema on $name', ({ open }) => {
     const folder = await mkdtemp(join(tmpdir(), 'hutong-migrations-'))
     try {
       await cp(migrations, folder, { recursive: true })
-      await writeFile(join(folder, '0009-broken.sql'), 'CREATE TABLE half (id int4); SELECT 1/0;')
+      await writeFile(join(folder, '0099-broken.sql'), 'CREATE TABLE half (id int4); SELECT 1/0;')
       await expect(migrate(at.db, folder)).rejects.toThrow(DataError)
       const [row] = await at.db.transaction((tx) => tx.query(`SELECT to_regclass('half') AS half`))
       expect(row).toEqual({ half: null })
