@@ -158,8 +158,6 @@ function createTlsServer(
     cert: `${readPemFile('gateway.certFile', certFile)}\n${chain}`,
     key: readPemFile('gateway.keyFile', keyFile),
     ca: `${clientCaFile === undefined ? '' : readPemFile('gateway.clientCaFile', clientCaFile)}\n${clientAuthorities}`,
-    // An intermediate authority of the province is enough: what issued it need not be known here.
-    allowPartialTrustChain: true,
   }
   try {
     return createServer(

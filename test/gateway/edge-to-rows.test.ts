@@ -1,10 +1,8 @@
-import { createServer, type IncomingMessage } from 'node:http'
-import { connect, type AddressInfo, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { pipelineRoles } from '../../cli/config-schema.js'
 import { freePort } from '../../cli/demo/setting.js'
 import type { Runtime } from '../../cli/runtime.js'
-import { MllpClient, msa, oru, until } from '../connectors/mllp-client.js'
+import { until } from '../connectors/mllp-client.js'
 import {
   edgeAuthority,
   edgeNames,
@@ -12,6 +10,7 @@ import {
   type CertificateFiles,
   type EdgeAuthority,
 } from './edge-certificates.js'
+import { connectProxy, lisFeed, metricsOf, sendResults } from './lis.js'
 import { RunningPlaces, settledNumbers, type Running } from './running.js'
 
 let authority: EdgeAuthority
@@ -32,49 +31,29 @@ afterEach(async () => {
   authority.close()
 })
 
-const feed = (port: number): object => ({
-  ...{ name: 'lis', hospital: 'H001', connector: 'hl7v2-mllp', settings: { port } },
-})
-
-const province = (): Promise<Running> =>
-  places.run('province', [...pipelineRoles.filter((role) => role !== 'receive'), 'gateway'], {
     gateway: { host: '127.0.0.1', port: gatewayPort, ...server, clientCaFile: authority.caFile },
-    feeds: [feed(1)],
+    feeds: [lisFeed(1)],
   })
 
 const edge = (more: object = {}, certificate = authority.issue(edgeNames('H001'))): Promise<Running> =>
-  places.run('edge', ['receive'], {
+const province = (): Promise<Running> =>
+  places.run('province', [...pipelineRoles.filter((role) => role !== 'receive'), 'gateway'], {
     uplink: { url: `https://localhost:${gatewayPort}`, caFile: authority.caFile, ...certificate, ...more },
-    feeds: [feed(mllpPort)],
+    feeds: [lisFeed(mllpPort)],
   })
 
-async function send(...controlIds: string[]): Promise<void> {
-  const client = await MllpClient.open(mllpPort)
-  try {
-    for (const id of controlIds) client.send(oru(id, { text: `值${id}` }))
-    expect((await client.take(controlIds.length)).map((answer) => msa(answer))).toEqual(
-      controlIds.map((id) => `AA ${id}`),
-    )
-  } finally {
-    client.close()
-  }
-}
-
-const settled = async (runtime: Runtime, count: number): Promise<readonly number[]> =>
-  (await settledNumbers(runtime, count))['lis'] ?? []
-
-const metricsOf = (runtime: Runtime): Promise<string> => runtime.metrics.registry.metrics()
+  places.run('edge', ['receive'], {
 
 test('MLLP to rows by the gateway, which is away at first, and again for a while', { timeout: 120_000 }, async () => {
   const { runtime: sender } = await edge()
   await send('M1', 'M2')
   await until(() => sender.spool?.statistics().depth === 2)
   const first = await province()
-  expect(await settled(first.runtime, 2)).toEqual([1, 2])
+  expect(await settledNumbers(first.runtime, 2)).toEqual([1, 2])
   await first.stop()
   await send('M3')
   const second = await province()
-  expect(await settled(second.runtime, 3)).toEqual([1, 2, 3])
+  expect(await settledNumbers(second.runtime, 3)).toEqual([1, 2, 3])
   await until(() => sender.spool?.statistics().depth === 0)
   expect(await metricsOf(sender)).toContain('hutong_uplink_accepted 1')
   expect(await metricsOf(second.runtime)).toContain('hutong_gateway_messages_total{feed="lis",lane="live"}')
@@ -85,27 +64,11 @@ test('MLLP to rows by the gateway, which is away at first, and again for a while
 })
 
 test('through a proxy that wants a name and a password', { timeout: 120_000 }, async () => {
-  const asked: string[] = []
-  const sockets = new Set<Socket>()
-  const proxy = createServer()
-  proxy.on('connect', (request: IncomingMessage, socket: Socket) => {
-    asked.push(`${request.url} ${request.headers['proxy-authorization']}`)
-    const far = connect(gatewayPort, '127.0.0.1', () => {
-      socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
-      far.pipe(socket).pipe(far)
-    })
-    for (const one of [socket, far]) {
-      sockets.add(one)
-      one.on('error', () => undefined).on('close', () => void [socket, far].map((each) => each.destroy()))
-    }
-  })
-  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
-  places.atEnd(async () => {
-    for (const socket of sockets) socket.destroy()
-    await new Promise((resolve) => proxy.close(resolve))
-  })
+const send = (...controlIds: string[]): Promise<void> => sendResults(mllpPort, ...controlIds)
+
+const settled = async (runtime: Runtime, count: number): Promise<readonly number[]> =>
+  (await settledNumbers(runtime, count))['lis'] ?? []
   const { runtime } = await province()
-  const { port } = proxy.address() as AddressInfo
   await edge({ proxy: `http://edge:secret@127.0.0.1:${port}`, bytesPerSecond: 100_000 })
   await send('P1')
   expect(await settled(runtime, 1)).toEqual([1])

@@ -8,6 +8,8 @@ import { openRuntime, type Runtime, type RuntimeOptions } from '../../cli/runtim
 
 export interface Running {
   readonly runtime: Runtime
+  /** Resolves once edges can reach its gateway; rejects where it ended. */
+  readonly reachable: Promise<void>
   stop(): Promise<void>
 }
 
@@ -29,7 +31,10 @@ export class RunningPlaces {
     options: Partial<RuntimeOptions> = {},
   ): Promise<Running> {
     const configuration = { environment: 'test', dataDir: join(this.folder, name), logLevel: 'silent', ...more }
+    let gatewayListening = (): void => undefined
+    const listening = new Promise<void>((resolve) => (gatewayListening = resolve))
     const runtime = await openRuntime({
+      gatewayListening: () => gatewayListening(),
       connectors,
       roles,
       configuration: configuration as unknown as Configuration,
@@ -37,12 +42,13 @@ export class RunningPlaces {
     })
     const aborter = new AbortController()
     const running = runtime.run(aborter.signal)
-    running.catch(() => undefined)
+    const reachable = Promise.race([listening, running])
+    reachable.catch(() => undefined)
     let stopped: Promise<void> | undefined
     const stop = (): Promise<void> =>
       (stopped ??= (aborter.abort(), running.catch(() => undefined).then(() => runtime.close())))
     this.stops.push(stop)
-    return { runtime, stop }
+    return { runtime, reachable, stop }
   }
 
   /** Called at the end, the last first. */
