@@ -122,6 +122,7 @@ export async function demoFolder(wanted: string | undefined): Promise<string> {
     await mkdir(wanted, { recursive: true })
     return wanted
   }
+  // eslint-disable-next-line no-restricted-properties -- Windows has a temporary folder for each user
   const user = process.getuid?.() ?? 0
   const usual = join(tmpdir(), `hutong-demo-${user}`)
   const folder = (await isReusable(usual)) ? usual : await mkdtemp(`${usual}-`)
@@ -135,6 +136,7 @@ export async function demoFolder(wanted: string | undefined): Promise<string> {
 async function isReusable(folder: string): Promise<boolean> {
   const facts = await lstat(folder).catch(() => undefined)
   if (facts === undefined) return true
+  // eslint-disable-next-line no-restricted-properties -- asked for where it is there only
   if (!facts.isDirectory() || (process.getuid !== undefined && facts.uid !== process.getuid())) return false
   const pid = Number(await readFile(join(folder, markerName), 'utf8').catch(() => ''))
   if (!Number.isInteger(pid) || pid <= 0) return false

@@ -37,6 +37,7 @@ export function servicePlan(action: ServiceAction, facts: ServiceFacts): readonl
 }
 
 function systemdPlan(action: ServiceAction, { folder, node, user }: ServiceFacts): readonly ServiceStep[] {
+  // eslint-disable-next-line no-restricted-syntax -- systemd is on Linux only
   const path = `/etc/systemd/system/${serviceName}.service`
   const systemctl = (args: readonly string[], mayFail = false) =>
     ({ kind: 'run', program: 'systemctl', args, mayFail }) as const

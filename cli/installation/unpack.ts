@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { extract, type ReadEntry } from 'tar'
 import { installationPaths, readCurrent } from './installation.js'
@@ -14,6 +14,9 @@ export const packageFolder = 'hutong'
 const unpackedBytesMax = 1024 ** 3
 const filesMax = 50_000
 
+const incoming = '.incoming-'
+const leftoverAfterMs = 24 * 3600_000
+
 /**
  * Unpacks the version in a package (.tar.gz) beside those that are there, proved by one of `keys` before it gets its
  * place: `versions/<version>` is whole and genuine or not there. Launchers and runtime of the package are left out.
@@ -23,7 +26,8 @@ const filesMax = 50_000
 export async function unpackRelease(archive: string, folder: string, keys: readonly KeyObject[]): Promise<Release> {
   const { versions } = installationPaths(folder)
   await mkdir(versions, { recursive: true })
-  const staging = await mkdtemp(join(versions, '.incoming-'))
+  await removeLeftovers(versions)
+  const staging = await mkdtemp(join(versions, incoming))
   try {
     await extractVersion(archive, staging)
     const release = await verifyRelease(staging, keys)
@@ -31,6 +35,15 @@ export async function unpackRelease(archive: string, folder: string, keys: reado
     return release
   } finally {
     await rm(staging, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** What a process left that was killed while it unpacked; a younger folder may be another's work. */
+async function removeLeftovers(versions: string): Promise<void> {
+  for (const name of await readdir(versions)) {
+    if (!name.startsWith(incoming)) continue
+    const path = join(versions, name)
+    if ((await stat(path)).mtimeMs < Date.now() - leftoverAfterMs) await rm(path, { recursive: true, force: true })
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -86,6 +86,17 @@ describe('an update', () => {
     await switchTo(folder, '0.1.0')
     expect(await readCurrent(folder)).toEqual({ version: '0.1.0', previous: '0.2.0' })
     expect((await readdir(folder)).sort()).toEqual(['current.json', 'versions'])
+  })
+
+  it('clears away what a killed one left a day ago, and not what may be under way', async () => {
+    const old = join(folder, 'versions', '.incoming-old')
+    const young = join(folder, 'versions', '.incoming-young')
+    await mkdir(old)
+    await mkdir(young)
+    const longAgo = new Date(Date.now() - 2 * 24 * 3600_000)
+    await utimes(old, longAgo, longAgo)
+    await unpackRelease(await packageOf('0.2.0', { by: mine }), folder, [mine.publicKey])
+    expect((await readdir(join(folder, 'versions'))).sort()).toEqual(['.incoming-young', '0.1.0', '0.2.0'])
   })
 
   it('leaves no trace where the package is not genuine', async () => {
