@@ -313,7 +313,7 @@ test.skipIf(!hasReader && !readEnvironment().ci)(
     ]
     for (const part of told) expect(text).toContain(part)
     for (const substitute of ['U+3F06', 'U+2CC56', '>=', 'U+0007']) expect(text).toContain(substitute)
-    expect(text).toMatch(/第 1 页.*共 [2-9] 页/)
+    expect(text).toMatch(/第\s*1\s*页.*共\s*[2-9]\s*页/)
     expect(execFileSync('pdffonts', [file], { encoding: 'utf8' })).toMatch(/NotoSansSC.*yes yes yes/)
   },
 )

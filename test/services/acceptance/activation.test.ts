@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { acceptanceCommand } from '../../../cli/acceptance.js'
@@ -14,10 +15,11 @@ import type { Terminal } from '../../../cli/terminal.js'
 import { readEnvironment } from '../../../core/environment.js'
 import { RetryableError, UsageError } from '../../../core/errors.js'
 import { readSigningKey } from '../../../core/signing.js'
-import type { Database } from '../../../repository/database.js'
 import { listActivations, recordActivation, type FeedActivation } from '../../../repository/feed-activation.js'
 import { openActivationGate } from '../../../services/acceptance/activation-gate.js'
 import { signReport, type AcceptanceReport } from '../../../services/acceptance/report.js'
+import { openDatabase, type Database } from '../../../repository/database.js'
+import { migrate } from '../../../repository/migrate.js'
 import { engines } from '../../repository/databases.js'
 import { labMessage } from './sender.js'
 
@@ -268,3 +270,22 @@ test.each(engines)(
     }
   },
 )
+
+test('feeds that a production database already has are active', { timeout: 200_000 }, async () => {
+  const earlier = join(folder, 'migrations')
+  await cp(fileURLToPath(new URL('../../../repository/migrations', import.meta.url)), earlier, { recursive: true })
+  await rm(join(earlier, '0010-acceptance.sql'))
+  const db = await openDatabase()
+  try {
+    await migrate(db, earlier)
+    await db.transaction((tx) =>
+      tx.script(`INSERT INTO hospital (code) VALUES ('H002');
+        INSERT INTO feed (hospital_id, name, environment) VALUES (1, 'lis', 'production'), (1, 'ris', 'test')`),
+    )
+    await migrate(db)
+    const gate = openActivationGate(db, () => 0)
+    expect([await gate('lis', 'H002'), await gate('ris', 'H002')]).toEqual([true, false])
+  } finally {
+    await db.close()
+  }
+})
