@@ -15,7 +15,7 @@ import { inOrder, isWithin, readDaySpan } from '../services/history/day.js'
 import { openJournal, readJournal, type DayRecord } from '../services/history/journal.js'
 import { planHistory, type DayBy } from '../services/history/plan.js'
 import { openDays, sendDay } from '../services/history/send.js'
-import { fullPace, nextPace, readWindow, Throttle } from '../services/history/throttle.js'
+import { fullPace, liveWaits, nextPace, readWindow, Throttle } from '../services/history/throttle.js'
 import type { Configuration } from './config.js'
 import { pipelineRoles } from './config-schema.js'
 import { onPipeline } from './replay.js'
@@ -150,10 +150,7 @@ async function send(feed: string, flags: SendFlags, terminal: Terminal): Promise
           ...(window !== undefined && { window }),
           share: pace.share,
           hold: () => heldBy(folder, runtime),
-          held: (reason) => {
-            line.end()
-            terminal.err(reason === undefined ? 'going on\n' : `waiting: ${reason}\n`)
-          },
+          held: (reason) => tellHeld(reason, line, terminal),
           now: () => systemClock.now(),
         })
         try {
@@ -212,12 +209,22 @@ function positive(flag: string, text: string): number {
 const isGood = ({ state, refused, settlement: found }: DayRecord, endsWithSending: boolean): boolean =>
   refused === 0 && (state === 'settled' || (endsWithSending && state === 'sent')) && (found?.deadLettered ?? 0) === 0
 
+/** What comes and goes by itself, many times an hour, is no line of its own. */
+function tellHeld(reason: string | undefined, line: ReturnType<typeof progressLine>, terminal: Terminal): void {
+  if (reason === undefined) return
+  if (reason === liveWaits || reason === spoolWaits) return line.show(`waiting: ${reason}`)
+  line.end()
+  terminal.err(`waiting: ${reason}\n`)
+}
+
+const spoolWaits = 'what is spooled has to be handed on first'
+
 /** What waits in the spool stays small: the disk is the receivers' too, and a pause takes effect soon. */
 const spooledMax = 5000
 
 function heldBy(folder: string, { spool }: Runtime): string | undefined {
   if (existsSync(pauseFile(folder))) return 'paused'
-  return spool!.statistics().depth > spooledMax ? 'what is spooled has to be handed on first' : undefined
+  return spool!.statistics().depth > spooledMax ? spoolWaits : undefined
 }
 
 const liveGroups: readonly { readonly group: string; readonly topics: readonly Topic[] }[] = [

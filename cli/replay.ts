@@ -31,8 +31,6 @@ export interface ReplayOptions {
   readonly hospital?: string
   readonly lane?: Lane
   readonly charset?: string
-  /** Messages a second; unlimited where unset. */
-  readonly rate?: number
   readonly progress: (text: string) => void
   /** When messages are received (default: now). */
   readonly receiptClock?: Clock
@@ -127,7 +125,7 @@ export async function onPipeline<T>(
 }
 
 /** Puts every message of the files into the spool and waits for the receipts. */
-export async function sendFiles(
+async function sendFiles(
   runtime: Runtime,
   files: AsyncIterable<string>,
   options: ReplayOptions,
@@ -139,17 +137,12 @@ export async function sendFiles(
   const ranges = new Ranges()
   const limit = pLimit(256)
   let refused = 0
-  let sent = 0
   let pending: Promise<void>[] = []
   for await (const file of files) {
     const content = await readFile(file)
     const { messages } = cutMessages(content)
     if (messages.length === 0) refused++
     for (const { index, bytes } of messages) {
-      if (options.rate !== undefined) {
-        await pause(started + (sent / options.rate) * 1000 - systemClock.now(), new AbortController().signal)
-      }
-      sent++
       pending.push(
         limit(async () => {
           const position = await accept(spool, bytes, { file, index, feed: options.feed, receivedAt: clock.now() })

@@ -1,5 +1,4 @@
 import { pause } from '../core/pause.js'
-import type { Stage } from './stage.js'
 
 /** The bulk lane waits for a moment in which the live lane rests, at most this long: it always goes on. */
 const waitMaxMs = 500
@@ -32,12 +31,4 @@ export class LiveFirst {
     const since = this.now()
     while (!signal.aborted && !mayBegin(this.working, this.now() - since)) await this.wait(lookEveryMs, signal)
   }
-}
-
-/** Records of a batch of the bulk lane: what holds the event loop and row locks for some ten milliseconds. */
-const recordsMax = 100
-
-/** A stage of the bulk lane where live traffic runs beside it: small batches, one at a time, under the rate budget. */
-export function besideLive(stage: Stage, recordsPerSecondMax: number): Stage {
-  return { ...stage, recordsPerSecondMax, concurrency: 1, consume: { ...stage.consume, recordsMax } }
 }

@@ -32,6 +32,14 @@ export interface StageContext {
 export const groupOf = (stage: Pick<Stage, 'name' | 'lane'>): string =>
   stage.lane === 'bulk' ? `${stage.name}-bulk` : stage.name
 
+/** Records of a batch of the bulk lane: what holds the event loop and row locks for some ten milliseconds. */
+const bulkRecordsMax = 100
+
+/** A stage of the bulk lane where live traffic runs beside it: small batches, one at a time, under the rate budget. */
+export function besideLive(stage: Stage, recordsPerSecondMax: number): Stage {
+  return { ...stage, recordsPerSecondMax, concurrency: 1, consume: { ...stage.consume, recordsMax: bulkRecordsMax } }
+}
+
 const recordsMaxDefault = 1000
 
 /**

@@ -67,6 +67,9 @@ export interface ThrottleOptions {
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
+/** The reason given while the share is 0. */
+export const liveWaits = 'live data waits'
+
 const lookEveryMs = 1000
 /** Shorter waits are saved up: a timer is not more exact than that. */
 const napMinMs = 10
@@ -101,10 +104,9 @@ export class Throttle {
 
   private reason(): string | undefined {
     const { window, share, hold, now } = this.options
-    const closedMs = window === undefined ? 0 : untilOpen(window, now())
-    if (closedMs > 0) return `outside its hours, for ${Math.ceil(closedMs / minuteMs)} minutes`
+    if (window !== undefined && untilOpen(window, now()) > 0) return 'outside its hours'
     const held = hold?.()
     if (held !== undefined) return held
-    return share?.() === 0 ? 'live data waits' : undefined
+    return share?.() === 0 ? liveWaits : undefined
   }
 }

@@ -31,29 +31,33 @@ afterEach(async () => {
   authority.close()
 })
 
+const province = (): Promise<Running> =>
+  places.run('province', [...pipelineRoles.filter((role) => role !== 'receive'), 'gateway'], {
     gateway: { host: '127.0.0.1', port: gatewayPort, ...server, clientCaFile: authority.caFile },
     feeds: [lisFeed(1)],
   })
 
 const edge = (more: object = {}, certificate = authority.issue(edgeNames('H001'))): Promise<Running> =>
-const province = (): Promise<Running> =>
-  places.run('province', [...pipelineRoles.filter((role) => role !== 'receive'), 'gateway'], {
+  places.run('edge', ['receive'], {
     uplink: { url: `https://localhost:${gatewayPort}`, caFile: authority.caFile, ...certificate, ...more },
     feeds: [lisFeed(mllpPort)],
   })
 
-  places.run('edge', ['receive'], {
+const send = (...controlIds: string[]): Promise<void> => sendResults(mllpPort, ...controlIds)
+
+const settled = async (runtime: Runtime, count: number): Promise<readonly number[]> =>
+  (await settledNumbers(runtime, count))['lis'] ?? []
 
 test('MLLP to rows by the gateway, which is away at first, and again for a while', { timeout: 120_000 }, async () => {
   const { runtime: sender } = await edge()
   await send('M1', 'M2')
   await until(() => sender.spool?.statistics().depth === 2)
   const first = await province()
-  expect(await settledNumbers(first.runtime, 2)).toEqual([1, 2])
+  expect(await settled(first.runtime, 2)).toEqual([1, 2])
   await first.stop()
   await send('M3')
   const second = await province()
-  expect(await settledNumbers(second.runtime, 3)).toEqual([1, 2, 3])
+  expect(await settled(second.runtime, 3)).toEqual([1, 2, 3])
   await until(() => sender.spool?.statistics().depth === 0)
   expect(await metricsOf(sender)).toContain('hutong_uplink_accepted 1')
   expect(await metricsOf(second.runtime)).toContain('hutong_gateway_messages_total{feed="lis",lane="live"}')
@@ -64,10 +68,10 @@ test('MLLP to rows by the gateway, which is away at first, and again for a while
 })
 
 test('through a proxy that wants a name and a password', { timeout: 120_000 }, async () => {
-const send = (...controlIds: string[]): Promise<void> => sendResults(mllpPort, ...controlIds)
+  const send = (...controlIds: string[]): Promise<void> => sendResults(mllpPort, ...controlIds)
 
-const settled = async (runtime: Runtime, count: number): Promise<readonly number[]> =>
-  (await settledNumbers(runtime, count))['lis'] ?? []
+  const settled = async (runtime: Runtime, count: number): Promise<readonly number[]> =>
+    (await settledNumbers(runtime, count))['lis'] ?? []
   const { runtime } = await province()
   await edge({ proxy: `http://edge:secret@127.0.0.1:${port}`, bytesPerSecond: 100_000 })
   await send('P1')

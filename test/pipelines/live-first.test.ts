@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { createLogger, Metrics } from '../../core/telemetry.js'
 import { pause } from '../../core/pause.js'
 import type { Batch, EventLog, StoredRecord } from '../../log/event-log.js'
-import { besideLive, LiveFirst, mayBegin } from '../../pipelines/live-first.js'
-import { runStage, type Stage } from '../../pipelines/stage.js'
+import { LiveFirst, mayBegin } from '../../pipelines/live-first.js'
+import { besideLive, runStage, type Stage } from '../../pipelines/stage.js'
 
 test('a batch of history begins when no live stage works, or has waited half a second', () => {
   expect(mayBegin(0, 0)).toBe(true)
