@@ -40,12 +40,14 @@ export function recordCommand(program: Command, terminal: Terminal): void {
       `
 Names, numbers, addresses and telephones become pseudonyms, dates move by a constant number of weeks per patient, free
 text beyond known words becomes filler. Codes, units, values, flags and the oddities of the sender stay. What was written
-is searched for every value that was replaced; where one is found all of it is deleted. A person must still read the
-cases before they are handed on: docs/operations/record.md.
+is searched for what the messages state of persons; where something is found all of it is deleted. A person must still
+read the cases before they are handed on: docs/operations/record.md.
 
   hutong record messages/ --out cases --key-file record.key
   hutong record --spool .hutong --feed lis --last 50 --out cases --key-file record.key --config hutong.yaml
   hutong test cases
+
+--config is needed for a spool that is encrypted or of another environment than test.
 
 Exit code: 0 recorded, 1 an identifying value was found and everything deleted, or nothing was readable, 2 wrong
 arguments.`,
