@@ -1,5 +1,7 @@
 import { batchRoute } from '../api/gateway/batches.js'
 import { startGateway } from '../api/gateway/gateway-server.js'
+import { helloRoute } from '../api/gateway/hello.js'
+import { systemClock } from '../core/clock.js'
 import { UsageError } from '../core/errors.js'
 import { pause } from '../core/pause.js'
 import type { Logger, Metrics } from '../core/telemetry.js'
@@ -37,7 +39,10 @@ export async function runGateway(
     stores,
     metrics,
   })
-  const server = await startGateway({ ...gateway, host, routes: [batches], requestTimeoutMs, metrics, logger })
+  const feedsOf = (hospital: string): string[] =>
+    feeds.flatMap((feed) => (feed.hospital === hospital ? [feed.name] : []))
+  const hello = helloRoute({ environment, feedsOf, clock: systemClock })
+  const server = await startGateway({ ...gateway, host, routes: [batches, hello], requestTimeoutMs, metrics, logger })
   logger.info({ port: server.port }, 'the gateway takes batches')
   options.gatewayListening?.(server.port)
   while (!signal.aborted) await pause(3_600_000, signal)
