@@ -8,29 +8,30 @@ import { describeCluster } from '../log/kafka-log.js'
 import { openCodec } from '../schemas/codec.js'
 import type { Configuration } from './config.js'
 import { configurationOf, openRepository, withPlace, type PlaceFlags } from './repository-access.js'
+import { failure, ok, warning, type Finding, type Look, type Say } from './doctor/finding.js'
+import { assumedBytesPerDay, bytesPerDay, outageDays, spoolFiles } from './doctor/outage-room.js'
+import { lookAtFolders, lookAtGateway } from './doctor/site.js'
 import { kafkaOptionsOf, prefixOf, topicContents } from './runtime.js'
 import { exitCodes, type Terminal } from './terminal.js'
 
-/** One thing looked at. A warning works today and will hurt; a failure does not work. */
-interface Finding {
-  readonly part: string
-  readonly state: 'ok' | 'warning' | 'failure'
-  readonly detail: string
-}
-
 export function doctorCommand(program: Command, terminal: Terminal): void {
   withPlace(program.command('doctor'))
-    .description('look whether this place can run: Node, disk, ports, Kafka, schema registry, repository, clock')
+    .description(
+      'look whether this place can run: Node, disk, ports, folders, clock; at an edge the gateway, in the province Kafka, schema registry and repository',
+    )
     .option('--json', 'one JSON object: {"ok","findings":[{"part","state","detail"}]}')
     .addHelpText('after', '\nExit code: 0 nothing failed (there may be warnings), 1 something does not work.')
     .action(async (flags: PlaceFlags & { json?: boolean }) => {
       const configuration = await configurationOf(flags, terminal)
       const findings: Finding[] = []
+      const { language } = terminal.environment
+      const say: Say = (en, zh) => (language === 'zh' ? zh : en)
       for (const [part, look] of looks) {
-        for (const finding of await look(configuration).catch((error: Error) => [failure(part, error.message)])) {
+        if (configuration.uplink !== undefined && provincial.has(part)) continue
+        for (const finding of await look(configuration, say).catch((error: Error) => [failure(part, error.message)])) {
           findings.push(finding)
           if (flags.json !== true)
-            terminal.out(`${finding.state.padEnd(8)} ${finding.part.padEnd(12)} ${finding.detail}\n`)
+            terminal.out(`${stateText(finding.state, say)} ${finding.part.padEnd(12)} ${finding.detail}\n`)
         }
       }
       const failed = findings.some(({ state }) => state === 'failure')
@@ -39,33 +40,48 @@ export function doctorCommand(program: Command, terminal: Terminal): void {
     })
 }
 
-type Look = (configuration: Configuration) => Promise<readonly Finding[]>
+/** What is the province's is not an edge's to look at. */
+const provincial: ReadonlySet<string> = new Set(['kafka', 'registry', 'repository'])
 const looks: readonly (readonly [part: string, look: Look])[] = [
   ['node', lookAtNode],
   ['disk', lookAtDisk],
   ['ports', lookAtPorts],
+  ['folders', lookAtFolders],
+  ['gateway', lookAtGateway],
   ['kafka', lookAtKafka],
   ['registry', lookAtRegistry],
   ['repository', lookAtRepository],
 ]
 
-const ok = (part: string, detail: string): Finding => ({ part, state: 'ok', detail })
-const warning = (part: string, detail: string): Finding => ({ part, state: 'warning', detail })
-const failure = (part: string, detail: string): Finding => ({ part, state: 'failure', detail })
+function stateText(state: Finding['state'], say: Say): string {
+  const zh = { ok: '正常', warning: '警告', failure: '故障' }[state]
+  return say(state.padEnd(8), `${zh}    `)
+}
 
-async function lookAtNode(): Promise<readonly Finding[]> {
+async function lookAtNode(_: Configuration, say: Say): Promise<readonly Finding[]> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   if (major < 20 || (major === 20 && minor < 19))
-    return [failure('node', `Node ${process.versions.node}; 20.19 or later is needed`)]
+    return [
+      failure(
+        'node',
+        say(
+          `Node ${process.versions.node}; 20.19 or later is needed`,
+          `Node ${process.versions.node}，需要 20.19 或更高版本`,
+        ),
+      ),
+    ]
   const gb18030 = new TextDecoder('gb18030').decode(Buffer.from([0xb2, 0xe2])) === '测'
   return [
     gb18030
       ? ok('node', `Node ${process.versions.node}`)
-      : failure('node', 'this Node was built without full ICU: it cannot read GB18030'),
+      : failure(
+          'node',
+          say('this Node was built without full ICU: it cannot read GB18030', '这个 Node 不含完整 ICU，读不了 GB18030'),
+        ),
   ]
 }
 
-async function lookAtDisk({ dataDir = '.hutong', spool }: Configuration): Promise<readonly Finding[]> {
+async function lookAtDisk({ dataDir = '.hutong', spool }: Configuration, say: Say): Promise<readonly Finding[]> {
   await mkdir(dataDir, { recursive: true })
   const path = join(dataDir, `.doctor-${randomBytes(4).toString('hex')}`)
   const file = await open(path, 'wx')
@@ -85,41 +101,87 @@ async function lookAtDisk({ dataDir = '.hutong', spool }: Configuration): Promis
   const median = times[25] ?? 0
   const { bavail, bsize } = await statfs(dataDir)
   const freeMegabytes = Math.floor((bavail * bsize) / 1024 / 1024)
-  const reserve = spool?.diskReserveMegabytes ?? 512
-  const flush = `${dataDir} is writable; a flush takes ${median.toFixed(2)} ms (median of 50)`
-  const days = Math.floor(((freeMegabytes - reserve) * 1024) / (10_000 * 3.5))
-  const room = `${freeMegabytes} MiB free: about ${Math.max(0, days)} days without a log at 10,000 messages of 3.5 KB a day`
+  const { diskReserveMegabytes = 512, retentionMegabytes = 20_480 } = spool ?? {}
+  const ms = median.toFixed(2)
+  const flush = say(
+    `${dataDir} is writable; a flush takes ${ms} ms (median of 50)`,
+    `${dataDir} 可写；一次落盘 ${ms} 毫秒（50 次的中位数）`,
+  )
+  const slow = say(': slow; acknowledgements wait for it', '：偏慢，应答要等它')
   return [
-    median > 50 ? warning('disk', `${flush}: slow; acknowledgements wait for it`) : ok('disk', flush),
-    freeMegabytes <= reserve
-      ? failure('disk', `${room}; below the reserve of ${reserve} MiB nothing is acknowledged`)
-      : ok('disk', room),
+    median > 50 ? warning('disk', flush + slow) : ok('disk', flush),
+    await outageFinding({ dataDir, freeMegabytes, diskReserveMegabytes, retentionMegabytes }, say),
   ]
 }
 
-async function lookAtPorts({ feeds, http }: Configuration): Promise<readonly Finding[]> {
+async function outageFinding(
+  disk: {
+    readonly dataDir: string
+    readonly freeMegabytes: number
+    readonly diskReserveMegabytes: number
+    readonly retentionMegabytes: number
+  },
+  say: Say,
+): Promise<Finding> {
+  const { freeMegabytes, diskReserveMegabytes: reserve } = disk
+  const measured = bytesPerDay(await spoolFiles(join(disk.dataDir, 'spool')))
+  const perDay = measured ?? assumedBytesPerDay
+  const bytes = (megabytes: number): number => megabytes * 1024 * 1024
+  const days = outageDays({
+    freeBytes: bytes(freeMegabytes),
+    reserveBytes: bytes(reserve),
+    retentionBytes: bytes(disk.retentionMegabytes),
+    bytesPerDay: perDay,
+  })
+  const rate = (perDay / 1024 / 1024).toFixed(1)
+  const basis =
+    measured === undefined
+      ? say(`${rate} MiB a day, assumed: 10,000 messages of 3.5 KB`, `按每天 ${rate} MiB 估计（一万条、每条 3.5 KB）`)
+      : say(`${rate} MiB a day, as the spool has written`, `按缓存实际每天 ${rate} MiB`)
+  const room = say(
+    `${freeMegabytes} MiB free: room for about ${days} days without the line or the log, at ${basis}`,
+    `剩余 ${freeMegabytes} MiB：断线约可坚持 ${days} 天，${basis}`,
+  )
+  if (freeMegabytes <= reserve) {
+    const full = say(
+      `; below the reserve of ${reserve} MiB nothing is acknowledged`,
+      `；低于保留的 ${reserve} MiB，不再应答`,
+    )
+    return failure('disk', room + full)
+  }
+  if (days >= 3) return ok('disk', room)
+  return warning('disk', room + say(': too little for a long weekend; make room', '：撑不过一个长周末，请腾出空间'))
+}
+
+async function lookAtPorts({ feeds, http, gateway }: Configuration, say: Say): Promise<readonly Finding[]> {
   const wanted = feeds.flatMap(({ name, settings }) =>
     typeof settings.port === 'number' && settings.port > 0
       ? [{ name, host: String(settings.host ?? '127.0.0.1'), port: settings.port }]
       : [],
   )
+  if (gateway !== undefined && gateway.port > 0)
+    wanted.push({ name: say('the gateway', '网关'), host: gateway.host ?? '0.0.0.0', port: gateway.port })
   if (http !== undefined && http.port > 0)
-    wanted.push({ name: 'metrics and health', host: http.host ?? '127.0.0.1', port: http.port })
+    wanted.push({ name: say('metrics and health', '指标与健康检查'), host: http.host ?? '127.0.0.1', port: http.port })
   return Promise.all(
     wanted.map(async ({ name, host, port }) => {
-      const problem = await listenOnce(host, port)
+      const problem = await listenOnce(host, port, say)
       return problem === undefined
-        ? ok('ports', `${host}:${port} is free for ${name}`)
-        : warning('ports', `${host}:${port} for ${name}: ${problem}`)
+        ? ok('ports', say(`${host}:${port} is free for ${name}`, `${host}:${port} 空闲，可供 ${name} 使用`))
+        : warning('ports', say(`${host}:${port} for ${name}: ${problem}`, `${host}:${port}（${name}）：${problem}`))
     }),
   )
 }
 
-function listenOnce(host: string, port: number): Promise<string | undefined> {
+function listenOnce(host: string, port: number, say: Say): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer()
     server.once('error', (error: NodeJS.ErrnoException) =>
-      resolve(error.code === 'EADDRINUSE' ? 'taken (by a running receive role, or by somebody else)' : error.message),
+      resolve(
+        error.code === 'EADDRINUSE'
+          ? say('taken (by a running receive role, or by somebody else)', '已被占用（运行中的接收进程，或其他程序）')
+          : error.message,
+      ),
     )
     server.listen(port, host, () => server.close(() => resolve(undefined)))
   })

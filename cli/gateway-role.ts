@@ -6,6 +6,7 @@ import { openRevocations } from '../api/gateway/revocations.js'
 import type { GatewayRoute } from '../api/gateway/route.js'
 import type { Authority } from '../core/authority.js'
 import { certificatesOf } from '../core/certificates.js'
+import { helloRoute } from '../api/gateway/hello.js'
 import { systemClock } from '../core/clock.js'
 import { UsageError } from '../core/errors.js'
 import { readPemFile } from '../core/pem.js'
@@ -71,10 +72,13 @@ export async function runGateway(
       metrics,
       logger,
     })
+    const feedsOf = (hospital: string): string[] =>
+      feeds.flatMap((feed) => (feed.hospital === hospital ? [feed.name] : []))
+    const hello = helloRoute({ environment, feedsOf, clock: systemClock })
     const server = await startGateway({
       ...gateway,
       host,
-      routes: [batches, ...enrolment.routes, ...(fleet?.routes ?? [])],
+      routes: [batches, hello, ...enrolment.routes, ...(fleet?.routes ?? [])],
       ...(authority !== undefined && { clientAuthorities: authority.chain }),
       chain: enrolment.chain,
       check: (edge) => revocations.check(edge),

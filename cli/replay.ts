@@ -4,7 +4,7 @@ import pLimit from 'p-limit'
 import { cutMessages } from '../connectors/hl7v2/framing.js'
 import { readHeader, type MshFacts } from '../connectors/hl7v2/header.js'
 import { systemClock, type Clock } from '../core/clock.js'
-import { RefusedError } from '../core/errors.js'
+import { RefusedError, UsageError } from '../core/errors.js'
 import type { LedgerPosition } from '../core/ids.js'
 import { createLogger } from '../core/telemetry.js'
 import type { Spool } from '../log/spool.js'
@@ -95,6 +95,11 @@ export async function onPipeline<T>(
     Partial<Pick<RuntimeOptions, 'roles' | 'spool'>> & { readonly command?: string },
   work: (runtime: Runtime) => Promise<T>,
 ): Promise<T> {
+  if (configuration.uplink !== undefined) {
+    throw new UsageError(
+      'with uplink this place only receives: replay and backfill run in the province, whose configuration has the log and the repository',
+    )
+  }
   const kind = 'hl7v2-files'
   const connector = connectors.get(kind)
   if (connector === undefined) throw new Error(`no connector ${kind}`)

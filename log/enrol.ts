@@ -7,7 +7,7 @@ import { enrolPath, type EnrolmentAnswer, type EnrolmentRequest } from '../core/
 import { RetryableError, UsageError } from '../core/errors.js'
 import { CallRefused, callGateway } from './gateway-call.js'
 import { pendingKey, writeIdentity, type Identity, type IdentityFiles } from './identity.js'
-import { addressOf } from './uplink.js'
+import { addressOf } from './uplink-answer.js'
 import { gatewayAgent, openTls } from './uplink-connection.js'
 
 /**

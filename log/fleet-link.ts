@@ -9,7 +9,8 @@ import { pipeline } from 'node:stream/promises'
 import { Value } from '@sinclair/typebox/value'
 import { RetryableError } from '../core/errors.js'
 import { releasesPath, reportAnswer, reportPath, type EdgeReport, type ReportAnswer } from '../core/fleet-report.js'
-import { addressOf, bandwidthCap, readAnswer, refusedBy, type UplinkOptions } from './uplink.js'
+import { bandwidthCap, type UplinkOptions } from './uplink.js'
+import { addressOf, readAnswer, refusedBy } from './uplink-answer.js'
 import { uplinkAgent } from './uplink-connection.js'
 
 export type FleetLinkOptions = Pick<

@@ -1,6 +1,6 @@
 import { request as httpsRequest, type Agent } from 'node:https'
 import { RetryableError } from '../core/errors.js'
-import { readAnswer, refusalOf, type Answer, type Refused } from './uplink.js'
+import { readAnswer, refusalOf, type Answer, type Refused } from './uplink-answer.js'
 
 /** The gateway said no, for a reason that waiting does not mend, or asked to wait. */
 export class CallRefused extends Error {

@@ -8,7 +8,7 @@ import type { Logger, Metrics } from '../core/telemetry.js'
 import { enrolmentAnswer } from './enrol.js'
 import { CallRefused, callGateway } from './gateway-call.js'
 import { currentCertificate, pendingKey, writeIdentity, type IdentityFiles } from './identity.js'
-import { addressOf } from './uplink.js'
+import { addressOf } from './uplink-answer.js'
 import { uplinkAgent } from './uplink-connection.js'
 
 export interface RenewalOptions {

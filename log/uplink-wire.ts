@@ -5,11 +5,24 @@ import type { RawMessage } from '../schemas/types.js'
 
 /** docs/uplink.md describes this format. */
 export const uplinkPath = '/v1/raw'
+export const helloPath = '/v1/hello'
 export const batchContentType = 'application/vnd.hutong.raw-batch'
 export const decodedLengthHeader = 'hutong-decoded-length'
 const wireVersion = 1
 const headerBytesMax = 4096
 const recordsMax = 10_000
+
+/** What the gateway says to an edge that asks who it is. */
+export interface Hello {
+  readonly environment: string
+  /** Hospital and edge of the client certificate. */
+  readonly hospital: string
+  readonly edge: string
+  /** Of the gateway, ms since 1970-01-01T00:00:00Z. */
+  readonly now: number
+  /** The feeds of this hospital that the gateway takes. */
+  readonly feeds: readonly string[]
+}
 
 /** First line of a batch. */
 export interface BatchHeader {

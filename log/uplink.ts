@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import { request as httpsRequest, type Agent } from 'node:https'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -6,11 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { RetryableError, UsageError } from '../core/errors.js'
-import { gatewayRefusals, isGatewayRefusalCode, refusalSentence } from '../core/gateway-refusals.js'
 import type { Metrics } from '../core/telemetry.js'
 import type { EventCodec } from '../schemas/codec.js'
 import type { RawMessage } from '../schemas/types.js'
 import { HeldBackError, type HeldBack, type RawOutlet } from './raw-outlet.js'
+import { addressOf, readAnswer, refusedBy, type Answer, type Refused } from './uplink-answer.js'
 import { uplinkAgent, type UplinkCredentials } from './uplink-connection.js'
 import { narrowingOf, staysBehind } from './uplink-narrowing.js'
 import { batchContentType, decodedLengthHeader, encodeBatch, uplinkPath } from './uplink-wire.js'
@@ -42,9 +41,6 @@ export interface Uplink extends RawOutlet {
 
 const compress = promisify(gzip)
 const chunkBytes = 16 * 1024
-const answerBytesMax = 64 * 1024
-/** A refusal that waiting does not mend is tried again this often: somebody has to change something first. */
-const refusedRetryMs = 30_000
 
 /**
  * Raw messages to the gateway of the province, one request at a time, a batch again until it is answered with 200. The
@@ -140,12 +136,6 @@ export function openUplink(options: UplinkOptions): Uplink {
   }
 }
 
-export interface Answer {
-  readonly status: number
-  readonly retryAfter: string | undefined
-  readonly text: string
-}
-
 async function exchange(work: {
   readonly url: URL
   readonly agent: Agent
@@ -204,83 +194,6 @@ async function* pacedChunks(
   }
 }
 
-/** @throws Error where it is longer than any of a gateway */
-export async function readAnswer(response: IncomingMessage): Promise<Answer> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > answerBytesMax) throw new Error('the answer is longer than any of a gateway')
-    chunks.push(chunk)
-  }
-  return {
-    status: response.statusCode ?? 0,
-    retryAfter: response.headers['retry-after'],
-    text: Buffer.concat(chunks).toString('utf8'),
-  }
-}
-
-/** Why the batch was not taken, and when to try again. */
-export interface Refused {
-  /** HTTP */
-  readonly status: number
-  readonly code: string
-  /** Index in the batch of what it is about. */
-  readonly record: number | undefined
-  readonly sentence: string
-  readonly retryAfterMs: number
-  /** Waiting mends it. */
-  readonly isTemporary: boolean
-}
-
-/** Undefined where the batch is taken. Its code counts only if it is ours: a proxy may answer in the gateway's stead. */
-export function refusedBy(answer: Answer, language: 'zh' | 'en' = 'en'): Refused | undefined {
-  const { status, text } = answer
-  const body = parsed(text)
-  if (status === 200 && (body.outcome === 'taken' || body.outcome === 'already')) return undefined
-  return refusalOf(answer, language)
-}
-
-/** What an answer that is not the one hoped for says. */
-export function refusalOf({ status, retryAfter, text }: Answer, language: 'zh' | 'en' = 'en'): Refused {
-  const body = parsed(text)
-  const seconds = Number(retryAfter)
-  const known = isGatewayRefusalCode(body.code) ? body.code : undefined
-  const isTemporary = status === 429 || status === 503
-  const waitMs =
-    retryAfter !== undefined && seconds >= 0 ? Math.min(600, seconds) * 1000 : isTemporary ? 5000 : refusedRetryMs
-  // Many edges that were sent away together do not come back together.
-  const retryAfterMs = Math.round(waitMs * (1 + Math.random() / 5))
-  if (known === undefined) {
-    return {
-      status,
-      code: 'unknown-answer',
-      record: undefined,
-      retryAfterMs,
-      isTemporary,
-      sentence: unknownAnswer[language](status),
-    }
-  }
-  const detail = typeof body.message === 'string' ? body.message.slice(0, 300) : gatewayRefusals[known].en
-  const record = Number.isInteger(body.record) ? (body.record as number) : undefined
-  const sentence = refusalSentence(known, detail, language)
-  return { status, code: known, record, retryAfterMs, isTemporary, sentence }
-}
-
-const unknownAnswer = {
-  en: (status: number) => `HTTP ${status}, and not from a gateway: look at uplink.url and the proxy`,
-  zh: (status: number) => `HTTP ${status}，且不是网关的应答：检查 uplink.url 与代理`,
-}
-
-function parsed(text: string): Partial<Record<'outcome' | 'code' | 'message' | 'record', unknown>> {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? value : {}
-  } catch {
-    return {}
-  }
-}
-
 /** Waits before bytes that would go beyond the rate. */
 export function bandwidthCap(
   bytesPerSecond: number | undefined,
@@ -293,13 +206,4 @@ export function bandwidthCap(
     freeAt = Math.max(now, freeAt) + (bytes / bytesPerSecond) * 1000
     if (waitMs > 0) await sleep(waitMs, undefined, { signal })
   }
-}
-
-/** @throws UsageError naming the option where the text is no such address */
-export function addressOf(text: string, protocol: string, option: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url?.protocol !== protocol || url.pathname !== '/') {
-    throw new UsageError(`${option}: must be ${protocol}//host:port, without a path`)
-  }
-  return url
 }

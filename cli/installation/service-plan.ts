@@ -5,7 +5,7 @@ import { windowsService } from './windows-service.js'
 
 export const serviceName = 'hutong-edge'
 /** What the service runs, in the folder of the installation. */
-export const serviceCommand: readonly string[] = ['run', 'hutong.yaml']
+export const serviceCommand: readonly string[] = ['supervise']
 
 export const serviceActions = ['install', 'uninstall', 'status'] as const
 export type ServiceAction = (typeof serviceActions)[number]

@@ -68,10 +68,7 @@ test('MLLP to rows by the gateway, which is away at first, and again for a while
 })
 
 test('through a proxy that wants a name and a password', { timeout: 120_000 }, async () => {
-  const send = (...controlIds: string[]): Promise<void> => sendResults(mllpPort, ...controlIds)
-
-  const settled = async (runtime: Runtime, count: number): Promise<readonly number[]> =>
-    (await settledNumbers(runtime, count))['lis'] ?? []
+  const { port, asked } = await connectProxy(gatewayPort, places)
   const { runtime } = await province()
   await edge({ proxy: `http://edge:secret@127.0.0.1:${port}`, bytesPerSecond: 100_000 })
   await send('P1')
