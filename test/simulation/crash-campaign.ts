@@ -7,7 +7,7 @@ import { stringify } from 'yaml'
 import { connectors } from '../../cli/connectors.js'
 import { checkConfiguration, type Configuration } from '../../cli/config.js'
 import { dropFiles } from '../../cli/demo/file-simulator.js'
-import { demoHospitals, demoMappingFiles, type DemoHospital } from '../../cli/demo/hospitals.js'
+import { demoHospitals, demoMappingFiles, type DemoHospital, type HospitalCode } from '../../cli/demo/hospitals.js'
 import { Journal, type SimulatedMessage } from '../../cli/demo/journal.js'
 import { hospitalMessages } from '../../cli/demo/messages.js'
 import { sendOverMllp } from '../../cli/demo/mllp-simulator.js'
@@ -115,7 +115,11 @@ class Campaign {
   private readonly deadline = new AbortController()
   private readonly startedAt = performance.now()
   private readonly killed: Record<string, number> = {}
-  private readonly feeds: (SentFeed & { readonly port?: number; readonly folder?: string })[] = []
+  private readonly feeds: (SentFeed & {
+    readonly hospital: HospitalCode
+    readonly port?: number
+    readonly folder?: string
+  })[] = []
   private readonly plan: readonly CrashAction[]
   private readonly processes = new Map<string, SupervisedProcess>()
   private readonly planned: readonly PlannedProcess[]

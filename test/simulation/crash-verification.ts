@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import type { Configuration } from '../../cli/config.js'
 import { connectors } from '../../cli/connectors.js'
-import type { HospitalCode } from '../../cli/demo/hospitals.js'
 import type { Journal } from '../../cli/demo/journal.js'
 import { openRepository } from '../../cli/repository-access.js'
 import { catalogueOf, parsersOf } from '../../cli/runtime.js'
@@ -21,7 +20,7 @@ import type { RawMessage } from '../../schemas/types.js'
 export interface SentFeed {
   readonly feed: string
   readonly transport: 'mllp' | 'files'
-  readonly hospital: HospitalCode
+  readonly hospital: string
   readonly journal: Journal
 }
 

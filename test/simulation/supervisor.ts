@@ -8,6 +8,7 @@ export interface ProcessPlan {
   readonly arguments: () => readonly string[]
   readonly logFile: string
   readonly env: NodeJS.ProcessEnv
+  readonly cwd?: string
 }
 
 /** A process that ended although nobody killed it. */
@@ -50,6 +51,7 @@ export class SupervisedProcess {
     const child = spawn(process.execPath, [...this.plan.arguments()], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: this.plan.env,
+      ...(this.plan.cwd !== undefined && { cwd: this.plan.cwd }),
     })
     this.child = child
     let last = ''

@@ -1,0 +1,115 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { stringify } from 'yaml'
+import { demoHospital, type HospitalCode } from '../../../cli/demo/hospitals.js'
+import { Journal } from '../../../cli/demo/journal.js'
+import { hospitalMessages, take } from '../../../cli/demo/messages.js'
+import { sendOverMllp } from '../../../cli/demo/mllp-simulator.js'
+import { freePort } from '../../../cli/demo/setting.js'
+import { SupervisedProcess } from '../../simulation/supervisor.js'
+import { hutong, program } from './command.js'
+import { openWanRelay, type WanRelay } from './wan-relay.js'
+
+/** A hospital with one front-end machine, one LIS, and one line to the province. */
+export class Edge {
+  readonly hospital: string
+  readonly name = 'front-1'
+  readonly feed: string
+  readonly journal: Journal
+  readonly connector: { readonly connector: 'hl7v2-mllp'; readonly port: number }
+  private process: SupervisedProcess
+
+  private constructor(
+    readonly number: number,
+    readonly folder: string,
+    readonly wan: WanRelay,
+    port: number,
+    private readonly clockShiftMs: number,
+  ) {
+    this.hospital = `H${number}`
+    this.feed = `h${number}-lis`
+    this.journal = new Journal({ feed: this.feed })
+    this.connector = { connector: 'hl7v2-mllp', port }
+    this.process = this.newProcess()
+  }
+
+  static async open(number: number, parent: string, gatewayPort: number, clockShiftMs = 0): Promise<Edge> {
+    const folder = join(parent, `edge-${number}`)
+    await mkdir(folder, { recursive: true })
+    return new Edge(number, folder, await openWanRelay(gatewayPort), await freePort(), clockShiftMs)
+  }
+
+  /** Which of the simulated laboratory systems it has: UTF-8 or GBK. */
+  get dialect(): HospitalCode {
+    return this.number % 2 === 0 ? 'H001' : 'H002'
+  }
+
+  /** The feed as both configurations name it. */
+  get feedConfig(): object {
+    return { name: this.feed, hospital: this.hospital, ...this.connector, ...demoHospital(this.dialect).parseSettings }
+  }
+
+  async configure(spool: { readonly diskReserveMegabytes?: number } = {}): Promise<void> {
+    const configuration = { environment: 'test', dataDir: 'data', uplink: {}, spool, feeds: [this.feedConfig] }
+    await writeFile(join(this.folder, 'hutong.yaml'), stringify(configuration))
+  }
+
+  enrol(token: string): Promise<string> {
+    return hutong(this.folder, 'enrol', `https://127.0.0.1:${this.wan.port}`, token, '--config', 'hutong.yaml')
+  }
+
+  start(): void {
+    this.process.start()
+  }
+
+  untilUp(signal: AbortSignal): Promise<boolean> {
+    return this.process.untilUp(60_000, signal)
+  }
+
+  kill(): Promise<void> {
+    return this.process.kill()
+  }
+
+  async restart(): Promise<void> {
+    await this.stop()
+    this.process = this.newProcess()
+    this.process.start()
+  }
+
+  /** @throws Error where it does not stop gracefully, or ended by itself before */
+  async stop(): Promise<void> {
+    const ended = await this.process.stop()
+    const own = this.process.ownEnds.map(({ code, signal, said }) => `${code ?? signal}:\n${said}`)
+    if (own.length > 0) throw new Error(`edge ${this.number} ended by itself, ${own.join('\n')}`)
+    if (ended !== 0) throw new Error(`edge ${this.number} did not stop gracefully: ${ended}\n${this.complaints()}`)
+  }
+
+  async end(): Promise<void> {
+    await this.process.stop()
+    await this.wan.close()
+  }
+
+  /** Its LIS sends so many messages, each until it is acknowledged. */
+  async send(count: number, perSecond: number, seed: number, signal: AbortSignal): Promise<void> {
+    const messages = take(hospitalMessages({ hospital: this.dialect, seed: seed + this.number }), count)
+    const place = { host: '127.0.0.1', port: this.connector.port }
+    await sendOverMllp({ ...place, messages, journal: this.journal, rate: perSecond, ackTimeoutMs: 10_000 }, signal)
+  }
+
+  complaints(): string {
+    return this.process.complaints()
+  }
+
+  private newProcess(): SupervisedProcess {
+    const clock = pathToFileURL(join(import.meta.dirname, 'shifted-clock.mjs')).href
+    const shifted = { TEST_CLOCK_SHIFT_MS: String(this.clockShiftMs), NODE_OPTIONS: `--import=${clock}` }
+    return new SupervisedProcess({
+      name: this.feed,
+      logFile: join(this.folder, 'edge.log'),
+      env: { ...process.env, NO_COLOR: '1', ...(this.clockShiftMs !== 0 && shifted) },
+      cwd: this.folder,
+      arguments: () => [program, 'run', 'hutong.yaml'],
+    })
+  }
+}
