@@ -75,7 +75,7 @@ describe('on Windows', () => {
     const elements = JSON.parse(read) as [string, string, Record<string, string>][]
     const text = (tag: string): string | undefined => elements.find(([name]) => name === tag)?.[1]
     expect(text('executable')).toBe(windows.node)
-    expect(text('arguments')).toBe('"C:\\互通 前置机 & Co\\launcher.cjs" run hutong.yaml')
+    expect(text('arguments')).toBe('"C:\\互通 前置机 & Co\\launcher.cjs" supervise')
     expect(text('workingdirectory')).toBe(windows.folder)
     expect(elements.filter(([name]) => name === 'onfailure').map(([, , { action }]) => action)).toEqual([
       'restart',
