@@ -8,8 +8,13 @@ import { hospitalMessages, take } from '../../../cli/demo/messages.js'
 import { sendOverMllp } from '../../../cli/demo/mllp-simulator.js'
 import { freePort } from '../../../cli/demo/setting.js'
 import { SupervisedProcess } from '../../simulation/supervisor.js'
+import { installationPaths } from '../../../cli/installation/installation.js'
+import { writeRelease, type Signer } from '../../installation/releases.js'
 import { hutong, program } from './command.js'
 import { openWanRelay, type WanRelay } from './wan-relay.js'
+
+/** A version: this build of the product, under whatever number it was packed. */
+export const versionText = `import(${JSON.stringify(pathToFileURL(program).href)})`
 
 /** A hospital with one front-end machine, one LIS, and one line to the province. */
 export class Edge {
@@ -50,8 +55,16 @@ export class Edge {
     return { name: this.feed, hospital: this.hospital, ...this.connector, ...demoHospital(this.dialect).parseSettings }
   }
 
+  /** Puts a version of the product there, as unpacked from a package. */
+  async install(version: string, by: Signer): Promise<void> {
+    const paths = installationPaths(this.folder)
+    await writeRelease(paths.version(version), version, { by, text: versionText })
+    await writeFile(paths.current, JSON.stringify({ version, previous: null }))
+  }
+
   async configure(spool: { readonly diskReserveMegabytes?: number } = {}): Promise<void> {
-    const configuration = { environment: 'test', dataDir: 'data', uplink: {}, spool, feeds: [this.feedConfig] }
+    const fleet = { reportEverySeconds: 2, probationSeconds: 15 }
+    const configuration = { environment: 'test', dataDir: 'data', uplink: {}, spool, fleet, feeds: [this.feedConfig] }
     await writeFile(join(this.folder, 'hutong.yaml'), stringify(configuration))
   }
 
@@ -109,7 +122,7 @@ export class Edge {
       logFile: join(this.folder, 'edge.log'),
       env: { ...process.env, NO_COLOR: '1', ...(this.clockShiftMs !== 0 && shifted) },
       cwd: this.folder,
-      arguments: () => [program, 'run', 'hutong.yaml'],
+      arguments: () => [program, 'supervise', this.folder],
     })
   }
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { writeFile } from 'node:fs/promises'
+import { createPrivateKey, createPublicKey } from 'node:crypto'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { stringify } from 'yaml'
 import { checkConfiguration, type Configuration } from '../../../cli/config.js'
 import { connectors } from '../../../cli/connectors.js'
@@ -7,7 +8,11 @@ import { demoMappingFiles } from '../../../cli/demo/hospitals.js'
 import { freePort } from '../../../cli/demo/setting.js'
 import { openRepository } from '../../../cli/repository-access.js'
 import { ensureSchemas } from '../../../cli/runtime.js'
+import type { EdgeReport } from '../../../core/fleet-report.js'
+import { pause } from '../../../core/pause.js'
+import type { Database } from '../../../repository/database.js'
 import { createDatabase, type CreatedDatabase } from '../../repository/databases.js'
+import { pack, writeRelease, type Signer } from '../../installation/releases.js'
 import { SupervisedProcess } from '../../simulation/supervisor.js'
 import { hutong, program } from './command.js'
 
@@ -15,6 +20,20 @@ export interface StackAddresses {
   readonly kafkaBrokers: readonly string[]
   readonly schemaRegistryUrl: string
   readonly databaseUrl: string
+}
+
+interface Published {
+  readonly number: number
+}
+
+export interface RolloutShown {
+  readonly rollout: { readonly state: string }
+  readonly edges: readonly { readonly hospital: string; readonly outcome: string; readonly reason: string | null }[]
+}
+
+export interface EdgeReported {
+  readonly hospital: string
+  readonly report: EdgeReport
 }
 
 /** The province: its roles as processes on a real stack, with an authority of its own. */
@@ -46,6 +65,7 @@ export class Platform {
     const platform = new Platform(folder, await freePort(), await createDatabase(stack.databaseUrl), stack)
     await hutong(folder, 'ca', 'init')
     await hutong(folder, 'ca', 'server', '127.0.0.1')
+    await hutong(folder, 'fleet', 'keygen', 'release')
     return platform
   }
 
@@ -62,8 +82,10 @@ export class Platform {
       gateway: {
         ...{ host: '127.0.0.1', port: this.gatewayPort, certFile: 'gateway.pem', keyFile: 'gateway.key' },
         authority: { certFile: 'authority/ca.pem', keyFile: 'authority/ca.key' },
+        releaseKeyFiles: ['release.pub.pem'],
         ...gateway,
       },
+      fleet: { reportEverySeconds: 2 },
       feeds,
     })
     await writeFile(join(this.folder, 'province.yaml'), text)
@@ -84,6 +106,63 @@ export class Platform {
 
   async token(hospital: string, name: string): Promise<string> {
     return (await this.command('edge', 'token', hospital, name, '--by', 'platform')).trim()
+  }
+
+  /** Who signs releases. */
+  async signer(): Promise<Signer> {
+    const pem = (name: string): Promise<string> => readFile(join(this.folder, name), 'utf8')
+    return {
+      privateKey: createPrivateKey(await pem('release.pem')),
+      publicKey: createPublicKey(await pem('release.pub.pem')),
+    }
+  }
+
+  /** Packs, signs and publishes a version whose program is this text. */
+  async publish(version: string, text: string): Promise<number> {
+    const from = join(this.folder, `package-${version}`)
+    const versionFolder = join(from, 'hutong', 'versions', version)
+    await mkdir(versionFolder, { recursive: true })
+    await writeRelease(versionFolder, version, { by: await this.signer(), text })
+    const archive = join(this.folder, `hutong-edge-${version}.tar.gz`)
+    await pack(from, archive)
+    await rm(from, { recursive: true })
+    const parameters = ['--release-version', version, '--environment', 'test', '--key', 'release.pem', '--json']
+    return (JSON.parse(await this.command('fleet', 'publish', 'package', archive, ...parameters)) as Published).number
+  }
+
+  /** Starts a rollout and waits until it has come to an end of its own. */
+  async rollout(release: number, canary: string, repository: Database, signal: AbortSignal): Promise<RolloutShown> {
+    const parameters = [
+      '--canary',
+      canary,
+      '--shares',
+      '0.4,1',
+      '--soak-minutes',
+      '0',
+      '--max-failures',
+      '0',
+      '--away-minutes',
+      '0.25',
+      '--json',
+    ]
+    const started = await this.command('fleet', 'rollout', 'start', String(release), ...parameters)
+    const { id } = JSON.parse(started) as { readonly id: number }
+    const shown = async (): Promise<RolloutShown> =>
+      JSON.parse(await this.command('fleet', 'rollout', 'show', String(id), '--json')) as RolloutShown
+    for (;;) {
+      const [row] = await repository.transaction((tx) =>
+        tx.query<{ state: string }>('SELECT state FROM rollout WHERE id = $1::int8', [String(id)]),
+      )
+      if (row?.state === 'done' || row?.state === 'halted') return shown()
+      if (signal.aborted) throw new Error(`the rollout is not over: ${JSON.stringify(await shown(), undefined, 1)}`)
+      await pause(1000, signal)
+    }
+  }
+
+  /** What every edge said last. */
+  async reports(): Promise<readonly EdgeReported[]> {
+    const lines = (await this.command('fleet', 'list', '--json')).trim().split('\n')
+    return lines.map((line) => JSON.parse(line) as EdgeReported)
   }
 
   complaints(): string {
