@@ -8,7 +8,8 @@ import { RefusedError, UsageError } from '../core/errors.js'
 import type { LedgerPosition } from '../core/ids.js'
 import { createLogger } from '../core/telemetry.js'
 import type { Spool } from '../log/spool.js'
-import type { Lane } from '../log/topics.js'
+import { lanes, rawTopic, type Lane } from '../log/topics.js'
+import { groupOf } from '../pipelines/stage.js'
 import { pause } from '../core/pause.js'
 import type { Database } from '../repository/database.js'
 import { settlement, type Settlement } from '../repository/settlement.js'
@@ -95,9 +96,9 @@ export async function onPipeline<T>(
     Partial<Pick<RuntimeOptions, 'roles' | 'spool'>> & { readonly command?: string },
   work: (runtime: Runtime) => Promise<T>,
 ): Promise<T> {
-  if (configuration.uplink !== undefined) {
+  if (configuration.uplink !== undefined && options.roles === undefined) {
     throw new UsageError(
-      'with uplink this place only receives: replay and backfill run in the province, whose configuration has the log and the repository',
+      'with uplink this place only receives: replay runs in the province, whose configuration has the log and the repository',
     )
   }
   const kind = 'hl7v2-files'
@@ -121,11 +122,28 @@ export async function onPipeline<T>(
   const running = runtime.run(stop.signal)
   const ended = running.then(() => Promise.reject(new Error('the pipeline ended before the work was done')))
   try {
-    return await Promise.race([work(runtime), ended])
+    const result = await Promise.race([work(runtime), ended])
+    // With Kafka the archive of the deployment goes on; here it would stop with this process.
+    if (configuration.kafka === undefined && runtime.database !== undefined)
+      await Promise.race([archived(runtime), ended])
+    return result
   } finally {
     stop.abort()
     ended.catch(() => undefined)
     await running.finally(() => runtime.close())
+  }
+}
+
+const archiveTimeoutMs = 60_000
+
+/** Resolves once the archive has taken what is in the log: it is no part of a message's receipts. */
+async function archived({ log }: Runtime): Promise<void> {
+  const end = systemClock.now() + archiveTimeoutMs
+  for (const lane of lanes) {
+    const group = groupOf({ name: 'archive', lane })
+    const isBehind = async (): Promise<boolean> =>
+      (await log.positions(group, [rawTopic(lane)])).some((position) => position.lag > 0n)
+    while (systemClock.now() < end && (await isBehind())) await pause(50)
   }
 }
 

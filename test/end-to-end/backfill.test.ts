@@ -12,6 +12,8 @@ import { ofDay, writeHistory } from '../services/history/messages.js'
 
 const program = resolve(import.meta.dirname, '../../dist/cli/main.js')
 const feed = 'h001-lis'
+/** Everything in the process itself, whatever stack is up. */
+const embedded = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HUTONG_')))
 const running = new Set<ChildProcess>()
 let folder = ''
 let dataDir = ''
@@ -46,7 +48,7 @@ interface Ended {
 }
 
 function hutong(...args: string[]): { readonly child: ChildProcess; readonly ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: embedded })
   running.add(child)
   let out = ''
   let err = ''

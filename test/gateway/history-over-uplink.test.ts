@@ -17,13 +17,15 @@ import { ofDay, writeHistory } from '../services/history/messages.js'
 import { edgeAuthority, edgeNames, serverNames } from './edge-certificates.js'
 
 const program = resolve(import.meta.dirname, '../../dist/cli/main.js')
+/** Everything in the process itself, whatever stack is up. */
+const embedded = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HUTONG_')))
 const stops: (() => Promise<unknown> | void)[] = []
 afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop()
 })
 
 async function hutong(...args: string[]): Promise<{ readonly code: number | null; readonly out: string }> {
-  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'], env: embedded })
   stops.push(() => void child.kill('SIGKILL'))
   let out = ''
   child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()))

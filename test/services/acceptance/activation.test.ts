@@ -69,7 +69,7 @@ ${more}`
   return file
 }
 
-/** Takes messages through the whole embedded path, until each has its receipt. */
+/** Takes messages through the whole embedded path, until each has its receipt and its place in the archive. */
 async function flow(file: string, messages: readonly Buffer[]): Promise<void> {
   const runtime = await openRuntime({
     configuration: await loadConfiguration(file, connectors, {}),
@@ -85,7 +85,9 @@ async function flow(file: string, messages: readonly Buffer[]): Promise<void> {
     const end = Date.now() + 200_000
     for (;;) {
       const [row] = await runtime.database!.transaction((tx) =>
-        tx.query<{ count: number }>('SELECT count(DISTINCT seq) AS count FROM receipt'),
+        tx.query<{ count: number }>(
+          'SELECT least((SELECT count(DISTINCT seq) FROM receipt), (SELECT count(*) FROM raw_message)) AS count',
+        ),
       )
       if (row!.count === messages.length) return
       if (Date.now() > end) throw new Error(`${row!.count} settled`)
