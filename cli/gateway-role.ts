@@ -60,6 +60,10 @@ export async function runGateway(
     metrics,
   })
   try {
+    const outside =
+      gateway.clientCaFile === undefined
+        ? []
+        : certificatesOf(readPemFile('gateway.clientCaFile', gateway.clientCaFile))
     const known = { configuration, authority, db, requestTimeoutMs, metrics, logger }
     const enrolment = enrolmentOf(known)
     const fleet = db === undefined ? undefined : openFleetRole({ configuration, db, requestTimeoutMs, metrics, logger })
@@ -67,7 +71,7 @@ export async function runGateway(
       ...(db !== undefined && { db }),
       ...(gateway.crlFile !== undefined && { crlFile: gateway.crlFile }),
       cacheFile: join(configuration.dataDir ?? '.hutong', 'revoked-edges.json'),
-      authorities: clientAuthorities(gateway.clientCaFile, authority),
+      authorities: [...outside, ...(authority === undefined ? [] : certificatesOf(authority.chain))],
       now: () => systemClock.now(),
       metrics,
       logger,
@@ -79,7 +83,11 @@ export async function runGateway(
       ...gateway,
       host,
       routes: [batches, hello, ...enrolment.routes, ...(fleet?.routes ?? [])],
-      ...(authority !== undefined && { clientAuthorities: authority.chain }),
+      ...(authority !== undefined && {
+        clientAuthorities: authority.chain,
+        // What stands above an authority of the province only completes the chain.
+        trusted: [...outside, ...certificatesOf(authority.chain).slice(0, 1)],
+      }),
       chain: enrolment.chain,
       check: (edge) => revocations.check(edge),
       requestTimeoutMs,
@@ -129,11 +137,3 @@ function enrolmentOf({ configuration, authority, db, ...rest }: Known): {
     chain: missing.map((one) => one.toString()).join(''),
   }
 }
-
-const clientAuthorities = (
-  clientCaFile: string | undefined,
-  authority: Authority | undefined,
-): ReturnType<typeof certificatesOf> => [
-  ...(clientCaFile === undefined ? [] : certificatesOf(readPemFile('gateway.clientCaFile', clientCaFile))),
-  ...(authority === undefined ? [] : certificatesOf(authority.chain)),
-]

@@ -1,4 +1,5 @@
-import type { TLSSocket } from 'node:tls'
+import { X509Certificate } from 'node:crypto'
+import type { DetailedPeerCertificate, TLSSocket } from 'node:tls'
 import { GatewayRefusal } from '../../core/gateway-refusals.js'
 
 /** Who sends: from the client certificate, never from what is sent. */
@@ -38,6 +39,35 @@ export function edgeOf(socket: TLSSocket): ConnectedEdge {
   const { raw, fingerprint256, valid_from } = certificate
   const fingerprint = fingerprint256.replaceAll(':', '').toLowerCase()
   return { ...edge, certificate: { fingerprint, validFrom: Date.parse(valid_from), raw } }
+}
+
+const chainMax = 10
+const found = new WeakMap<TLSSocket, boolean>()
+
+/**
+ * Whether one of these certificates stands above a connection's client certificate, each signature on the way checked:
+ * what TLS verified may also come from another authority below the same root.
+ */
+export function isIssuedUnder(socket: TLSSocket, authorities: readonly X509Certificate[]): boolean {
+  const known = found.get(socket)
+  if (known !== undefined) return known
+  const result = climb(socket.getPeerCertificate(true), authorities)
+  found.set(socket, result)
+  return result
+}
+
+function climb(peer: DetailedPeerCertificate, authorities: readonly X509Certificate[]): boolean {
+  let child = new X509Certificate(peer.raw)
+  let shown: DetailedPeerCertificate | undefined = peer
+  for (let steps = 0; steps < chainMax; steps++) {
+    const below = child
+    if (authorities.some((one) => below.checkIssued(one) && below.verify(one.publicKey))) return true
+    shown = shown?.issuerCertificate
+    if (shown === undefined || shown.fingerprint256 === below.fingerprint256) return false
+    child = new X509Certificate(shown.raw)
+    if (!below.checkIssued(child) || !below.verify(child.publicKey)) return false
+  }
+  return false
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
@@ -7,7 +8,7 @@ import { RetryableError, UsageError } from '../../core/errors.js'
 import { GatewayRefusal, gatewayRefusals } from '../../core/gateway-refusals.js'
 import { readPemFile } from '../../core/pem.js'
 import type { Logger, Metrics } from '../../core/telemetry.js'
-import { edgeOf, type ConnectedEdge } from './edge-certificate.js'
+import { edgeOf, isIssuedUnder, type ConnectedEdge } from './edge-certificate.js'
 import { routeOf, type GatewayAnswer, type GatewayRoute } from './route.js'
 
 export interface GatewayOptions {
@@ -20,6 +21,8 @@ export interface GatewayOptions {
   readonly clientCaFile?: string
   /** Further authorities of client certificates, PEM. */
   readonly clientAuthorities?: string
+  /** One of these must stand above a client certificate; any that TLS verifies where left out. */
+  readonly trusted?: readonly X509Certificate[]
   /** Sent after those of certFile: who enrols finds the authority there that its token names. PEM. */
   readonly chain?: string
   /** Asked of each request with a certificate; says no by GatewayRefusal. */
@@ -84,12 +87,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 async function answerOf(
   request: IncomingMessage,
-  { routes, check }: GatewayOptions,
+  { routes, check, trusted }: GatewayOptions,
   signal: AbortSignal,
 ): Promise<GatewayAnswer> {
   const route = routeOf(routes, request)
   // Who shows no certificate learns nothing of what there is here.
-  const edge = typeof route === 'object' && route.identity === 'none' ? undefined : edgeOf(request.socket as TLSSocket)
+  const socket = request.socket as TLSSocket
+  const edge = typeof route === 'object' && route.identity === 'none' ? undefined : edgeOf(socket)
+  if (edge !== undefined && trusted !== undefined && !isIssuedUnder(socket, trusted)) {
+    throw new GatewayRefusal('certificate-untrusted', 'issued by another authority below the same root')
+  }
   if (edge !== undefined) check?.(edge)
   if (route === undefined) throw new GatewayRefusal('path-unknown')
   if (route === 'method') throw new GatewayRefusal('method-unknown')

@@ -92,7 +92,7 @@ test(
 const basic = (text: string): string => Buffer.from(text).toString('base64')
 
 test('a certificate is renewed under traffic, and nothing is lost', { timeout: 400_000 }, async () => {
-  const { runtime } = await province(60 / 86_400)
+  const { runtime } = await province(100 / 86_400)
   await enrol({ gateway: gateway(), token: await invite(runtime), files: files() })
   const first = await readFile(files().certFile, 'utf8')
   const { runtime: sender } = await enrolledEdge()
@@ -101,7 +101,7 @@ test('a certificate is renewed under traffic, and nothing is lost', { timeout: 4
     await send(`R${++sent}`)
     return (await metricsOf(sender)).includes('hutong_uplink_renewals_total{outcome="renewed"}')
   }
-  await until(isRenewed, 150_000)
+  await until(isRenewed, 200_000)
   expect(await readFile(files().certFile, 'utf8')).not.toBe(first)
   // The line goes over to the new certificate, which the gateway then sees.
   const isSeen = async (): Promise<boolean> => {
@@ -113,7 +113,7 @@ test('a certificate is renewed under traffic, and nothing is lost', { timeout: 4
     )
     return rows[0]!.seen
   }
-  await until(isSeen, 60_000)
+  await until(isSeen, 150_000)
   const numbers = await settled(runtime, sent)
   expect(numbers).toEqual(Array.from({ length: sent }, (_, index) => index + 1))
   expect(await metricsOf(runtime)).not.toContain('hutong_gateway_refusals_total{code="certificate')
