@@ -28,7 +28,6 @@ import {
   type ReportFault,
 } from '../services/acceptance/report.js'
 import { readHospitalCounts, readWaivers } from '../services/acceptance/inputs.js'
-import { reportPdf } from '../services/acceptance/report-pdf.js'
 import { loadConfiguration, type Configuration, type FeedConfig } from './config.js'
 import { connectors } from './connectors.js'
 import { onRepository, withPlace, type PlaceFlags } from './repository-access.js'
@@ -263,6 +262,8 @@ async function writeReport(
 ): Promise<string> {
   await mkdir(dir, { recursive: true })
   const name = `acceptance-${report.hospital.replace(/[^A-Za-z0-9_-]/g, '_')}-${report.feed}-${report.period.to}`
+  // Only here: it is 30 MB that no other command, and no role, should carry.
+  const { reportPdf } = await import('../services/acceptance/report-pdf.js')
   const pdf = await reportPdf(report)
   const pdfName = `${name}.pdf`
   await writeFile(join(dir, pdfName), pdf)

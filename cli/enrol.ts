@@ -22,6 +22,11 @@ export function enrolCommand(program: Command, terminal: Terminal): void {
       const url = gateway.includes('://') ? gateway : `https://${gateway}`
       const files = identityFiles(dataDir)
       const identity = await enrol({ gateway: url, token, files, ...(proxy !== undefined && { proxy }) })
-      terminal.out(`enrolled as ${identity.edge} of ${identity.hospital}; identity in ${join(dataDir, 'identity')}\n`)
+      const place = join(dataDir, 'identity')
+      terminal.out(
+        terminal.environment.language === 'zh'
+          ? `已登记：医院 ${identity.hospital}，前置机 ${identity.edge}；证书与密钥在 ${place}\n`
+          : `enrolled as ${identity.edge} of ${identity.hospital}; identity in ${place}\n`,
+      )
     })
 }
