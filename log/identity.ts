@@ -1,12 +1,12 @@
 import type { X509Certificate } from 'node:crypto'
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createKeyPair, keyPem, type KeyPair, publicOf } from '../core/authority.js'
 import { certificatesOf } from '../core/certificates.js'
 import type { EnrolmentAnswer } from '../core/enrolment-wire.js'
 import { RetryableError, UsageError } from '../core/errors.js'
-import { pause } from '../core/pause.js'
+import { replaceFile } from './replace-file.js'
 
 /** Who this edge is, and whom it believes: `<dataDir>/identity/edge.json`. */
 export interface Identity {
@@ -56,9 +56,9 @@ export async function writeIdentity(
     throw new RetryableError('the gateway answered with a certificate of another key')
   }
   const identity: Identity = { gateway, hospital, edge, releaseKeys }
-  await replaceFile(files.caFile, authorities)
-  await replaceFile(files.edgeFile, `${JSON.stringify(identity, undefined, 2)}\n`)
-  await replaceFile(files.certFile, `${certificate.trimEnd()}\n${keyPem(key)}`)
+  await replaceSecret(files.caFile, authorities)
+  await replaceSecret(files.edgeFile, `${JSON.stringify(identity, undefined, 2)}\n`)
+  await replaceSecret(files.certFile, `${certificate.trimEnd()}\n${keyPem(key)}`)
   return identity
 }
 
@@ -86,7 +86,7 @@ export async function pendingKey(
     return { privateKey: kept, publicKey: publicOf(kept), settle }
   }
   const pair = createKeyPair()
-  await replaceFile(file, keyPem(pair.privateKey))
+  await replaceSecret(file, keyPem(pair.privateKey))
   return { ...pair, settle }
 }
 
@@ -108,25 +108,5 @@ async function readIfThere(file: string): Promise<string | undefined> {
   }
 }
 
-/** Whole and durable, or not at all; readable by its owner alone. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const beside = `${path}.new`
-  await rm(beside, { force: true })
-  const file = await open(beside, 'wx', 0o600)
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await rename(beside, path)
-    } catch (error) {
-      // Windows refuses while somebody reads the file that is replaced.
-      const { code } = error as NodeJS.ErrnoException
-      if (attempt === 10 || (code !== 'EPERM' && code !== 'EBUSY' && code !== 'EACCES')) throw error
-      await pause(50 * attempt)
-    }
-  }
-}
+/** Readable by its owner alone. */
+const replaceSecret = (path: string, text: string): Promise<void> => replaceFile(path, text, 0o600)

@@ -5,7 +5,7 @@ import { Type, type Static } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { ReleaseError } from './release-error.js'
 import { readRelease, versionPattern } from './release.js'
-import { replaceFile } from './replace-file.js'
+import { replaceFile } from '../../log/replace-file.js'
 
 const Version = Type.String({ pattern: versionPattern, maxLength: 64 })
 const Current = Type.Object({ version: Version, previous: Type.Union([Version, Type.Null()]) })

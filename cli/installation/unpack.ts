@@ -5,7 +5,7 @@ import { extract, type ReadEntry } from 'tar'
 import { installationPaths, readCurrent } from './installation.js'
 import { ReleaseError } from './release-error.js'
 import { verifyRelease, type Release } from './release.js'
-import { renamePatiently } from './replace-file.js'
+import { renamePatiently } from '../../log/replace-file.js'
 
 /** The one folder at the top of a package. */
 export const packageFolder = 'hutong'

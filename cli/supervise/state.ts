@@ -5,7 +5,7 @@ import { Value } from '@sinclair/typebox/value'
 import { edgeReport } from '../../core/fleet-report.js'
 import { sha256Pattern } from '../../core/fleet-release.js'
 import { UsageError } from '../../core/errors.js'
-import { replaceFile } from '../installation/replace-file.js'
+import { replaceFile } from '../../log/replace-file.js'
 
 const number = Type.Integer({ minimum: 1 })
 const packageRelease = Type.Object({ number, version: Type.String() })

@@ -87,8 +87,8 @@ describe.skipIf(stack === undefined)('twenty edges', () => {
 
     const sending = Promise.all(edges.map((one) => one.send(messagesEach, perSecond, seed, deadline.signal)))
     await pause(4000, deadline.signal)
-    for (const number of silentLines) edge(number).wan.cut('silent')
-    for (const number of brokenLines) edge(number).wan.cut('reset')
+    for (const number of silentLines) edge(number).wan.cut('blackhole')
+    for (const number of brokenLines) edge(number).wan.cut('drop')
     await platform.command('edge', 'revoke', edge(revoked).hospital, edge(revoked).name, '--reason', '设备失窃')
     await pause(8000, deadline.signal)
     expect(edge(fullDisk).journal.totals()).toMatchObject({ acknowledged: 0 })

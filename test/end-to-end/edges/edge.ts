@@ -8,10 +8,10 @@ import { hospitalMessages, take } from '../../../cli/demo/messages.js'
 import { sendOverMllp } from '../../../cli/demo/mllp-simulator.js'
 import { freePort } from '../../../cli/demo/setting.js'
 import { SupervisedProcess } from '../../simulation/supervisor.js'
+import { TcpRelay } from '../../simulation/tcp-relay.js'
 import { installationPaths } from '../../../cli/installation/installation.js'
 import { writeRelease, type Signer } from '../../installation/releases.js'
 import { hutong, program } from './command.js'
-import { openWanRelay, type WanRelay } from './wan-relay.js'
 
 /** A version: this build of the product, under whatever number it was packed. */
 export const versionText = `import(${JSON.stringify(pathToFileURL(program).href)})`
@@ -28,7 +28,7 @@ export class Edge {
   private constructor(
     readonly number: number,
     readonly folder: string,
-    readonly wan: WanRelay,
+    readonly wan: TcpRelay,
     port: number,
     private readonly clockShiftMs: number,
   ) {
@@ -42,7 +42,7 @@ export class Edge {
   static async open(number: number, parent: string, gatewayPort: number, clockShiftMs = 0): Promise<Edge> {
     const folder = join(parent, `edge-${number}`)
     await mkdir(folder, { recursive: true })
-    return new Edge(number, folder, await openWanRelay(gatewayPort), await freePort(), clockShiftMs)
+    return new Edge(number, folder, await TcpRelay.open([gatewayPort]), await freePort(), clockShiftMs)
   }
 
   /** Which of the simulated laboratory systems it has: UTF-8 or GBK. */

@@ -1,12 +1,14 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { pause } from '../../core/pause.js'
-import { realFileSystem } from '../../log/file-system.js'
+import { pause } from '../core/pause.js'
+import { realFileSystem } from './file-system.js'
 
 /** Puts `content` in the place of a file: a reader, or a power cut, finds the old or the new, whole and durable. */
 export async function replaceFile(path: string, content: string, mode = 0o644): Promise<void> {
   const beside = `${path}.new`
-  const file = await open(beside, 'w', mode)
+  // A new file: what was left there might have other rights.
+  await rm(beside, { force: true })
+  const file = await open(beside, 'wx', mode)
   try {
     await file.writeFile(content)
     await file.sync()
