@@ -135,7 +135,7 @@ test('days of outage: what the spool writes in a day against the free disk and i
   expect(bytesPerDay([])).toBeUndefined()
 })
 
-test('replay and backfill say that they are of the province', async () => {
+test('replay says that it is of the province', async () => {
   const configuration = { environment: 'test', feeds: [], uplink: uplinkAs() } as unknown as Configuration
-  await expect(onPipeline(configuration, {}, () => Promise.resolve())).rejects.toThrow(/run in the province/)
+  await expect(onPipeline(configuration, {}, () => Promise.resolve())).rejects.toThrow(/replay runs in the province/)
 })
