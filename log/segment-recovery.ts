@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { FileSystem } from './file-system.js'
 import {
+  crc32,
   dataStart,
   decodeHeader,
   encodeFrame,
@@ -153,12 +154,17 @@ async function giveBack(path: string, bytes: Buffer, end: number, fileSystem: Fi
   }
 }
 
+/** Content of the note. A write that a power cut tore may join digits of two numbers: the checksum tells. */
+export function encodeNewest(segment: number): Buffer {
+  return Buffer.from(JSON.stringify({ segment, crc32: crc32(Buffer.from(String(segment)), 0) }))
+}
+
+/** 0 where there is no note to rely on. */
 async function notedNewest(dir: string, fileSystem: FileSystem): Promise<number> {
   try {
-    const { segment } = JSON.parse((await fileSystem.readWhole(join(dir, newestName))).toString('utf8')) as {
-      segment: number
-    }
-    return Number.isSafeInteger(segment) ? segment : 0
+    const content = await fileSystem.readWhole(join(dir, newestName))
+    const { segment } = JSON.parse(content.toString('utf8')) as { segment: number }
+    return Number.isSafeInteger(segment) && content.equals(encodeNewest(segment)) ? segment : 0
   } catch {
     return 0
   }

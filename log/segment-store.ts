@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Clock } from '../core/clock.js'
 import { writeFully, type FileSystem } from './file-system.js'
 import type { FolderLock } from './folder-lock.js'
-import { newestName, recoverFolder, segmentName } from './segment-recovery.js'
+import { encodeNewest, newestName, recoverFolder, segmentName } from './segment-recovery.js'
 import { Segment } from './segment.js'
 import type { StoredPayload } from './segment-index.js'
 import {
@@ -457,8 +457,7 @@ export class SegmentStore {
   /** Remembered apart from the segments, so that a newest segment that vanished is missed. */
   private async noteNewest(number: number): Promise<void> {
     const { dir, fileSystem } = this.options
-    const content = Buffer.from(JSON.stringify({ segment: number }))
-    await fileSystem.writeWhole(join(dir, newestName), content).catch(() => undefined)
+    await fileSystem.writeWhole(join(dir, newestName), encodeNewest(number)).catch(() => undefined)
   }
 
   private async writeSnapshot(segment: Segment): Promise<number> {
