@@ -182,7 +182,9 @@ function durableFrames(bytes: Buffer, sequence: number): number {
   let last = sequence
   for (let at = bytes.indexOf(magic, dataStart); at !== -1; at = bytes.indexOf(magic, at + 1)) {
     if (at % 8 !== 0 || at + frameHeaderBytes > bytes.length) continue
-    if (bytes.readUInt32BE(at + 12) === dataStart) continue // the snapshot is flushed together with the header
+    const groupStart = bytes.readUInt32BE(at + 12)
+    // The snapshot is flushed together with the header, and may be as torn: some of its bytes still zero.
+    if (groupStart <= dataStart || groupStart > at) continue
     const claimed = bytes.readUIntBE(at + 16, 6)
     if (claimed >= last && claimed - sequence < bytes.length / frameHeaderBytes) last = claimed + 1
   }
