@@ -6,7 +6,16 @@ import { systemClock } from '../core/clock.js'
 import { RetryableError, UsageError } from '../core/errors.js'
 import { historyEpochsFrom } from '../core/ids.js'
 import { pause } from '../core/pause.js'
-import { deadLetterTopic, domains, normalizedTopic, rawTopic, receivedTopic, type Topic } from '../log/topics.js'
+import {
+  deadLetterTopic,
+  domains,
+  normalizedTopic,
+  rawTopic,
+  receivedTopic,
+  type Lane,
+  type Topic,
+} from '../log/topics.js'
+import { groupOf } from '../pipelines/stage.js'
 import type { EventLog } from '../log/event-log.js'
 import type { Database } from '../repository/database.js'
 import { settlement } from '../repository/settlement.js'
@@ -144,12 +153,12 @@ async function send(feed: string, flags: SendFlags, terminal: Terminal): Promise
         const journal = await openJournal(folder)
         const ownDatabase = kafka === undefined ? undefined : await openRepository(configuration)
         const database = ownDatabase ?? runtime.database
-        const pace = uplink === undefined ? followLive(runtime.log, lagMax, stop.signal) : { share: () => 1 }
+        const pace = uplink === undefined ? followLanes(runtime.log, lagMax, stop.signal) : unseenLanes
         const throttle = new Throttle({
           perSecond,
           ...(window !== undefined && { window }),
           share: pace.share,
-          hold: () => heldBy(folder, runtime),
+          hold: () => heldBy(folder, runtime, pace),
           held: (reason) => tellHeld(reason, line, terminal),
           now: () => systemClock.now(),
         })
@@ -212,45 +221,71 @@ const isGood = ({ state, refused, settlement: found }: DayRecord, endsWithSendin
 /** What comes and goes by itself, many times an hour, is no line of its own. */
 function tellHeld(reason: string | undefined, line: ReturnType<typeof progressLine>, terminal: Terminal): void {
   if (reason === undefined) return
-  if (reason === liveWaits || reason === spoolWaits) return line.show(`waiting: ${reason}`)
+  if (reason === liveWaits || reason === spoolWaits || reason === laneWaits) return line.show(`waiting: ${reason}`)
   line.end()
   terminal.err(`waiting: ${reason}\n`)
 }
 
+const laneWaits = 'the bulk lane has enough'
 const spoolWaits = 'what is spooled has to be handed on first'
 
 /** What waits in the spool stays small: the disk is the receivers' too, and a pause takes effect soon. */
 const spooledMax = 5000
 
-function heldBy(folder: string, { spool }: Runtime): string | undefined {
+/** What waits in the bulk lane stays small: it is worked on in the pauses of live data, and other hospitals' drains come behind it. */
+const bulkWaitingMax = 1000
+
+function heldBy(folder: string, { spool }: Runtime, pace: LanePace): string | undefined {
   if (existsSync(pauseFile(folder))) return 'paused'
+  if (pace.laneIsFull()) return laneWaits
   return spool!.statistics().depth > spooledMax ? spoolWaits : undefined
 }
 
-const liveGroups: readonly { readonly group: string; readonly topics: readonly Topic[] }[] = [
-  { group: 'parse', topics: [rawTopic('live')] },
-  { group: 'normalise', topics: domains.map((domain) => receivedTopic(domain, 'live')) },
-  { group: 'sink', topics: [...domains.map((domain) => normalizedTopic(domain, 'live')), deadLetterTopic] },
-]
+/** Groups of the stages of a lane that messages pass, with what each reads. */
+function groupsOf(lane: Lane): readonly { readonly group: string; readonly topics: readonly Topic[] }[] {
+  const stages = [
+    { name: 'parse', topics: [rawTopic(lane)] },
+    { name: 'normalise', topics: domains.map((domain) => receivedTopic(domain, lane)) },
+    // dead letters of both lanes are one topic, read by the live sink
+    {
+      name: 'sink',
+      topics: [
+        ...domains.map((domain) => normalizedTopic(domain, lane)),
+        ...(lane === 'live' ? [deadLetterTopic] : []),
+      ],
+    },
+  ]
+  return stages.map(({ name, topics }) => ({ group: groupOf({ name, lane }), topics }))
+}
 
-/** Looks every second at what waits in the live lane, until `signal` aborts. */
-function followLive(log: EventLog, lagMax: number, signal: AbortSignal): { readonly share: () => number } {
+interface LanePace {
+  readonly share: () => number
+  readonly laneIsFull: () => boolean
+}
+
+/** Of a hospital that only reaches the gateway: the lanes are looked after in the province. */
+const unseenLanes: LanePace = { share: () => 1, laneIsFull: () => false }
+
+/** Looks every second at what waits in both lanes, until `signal` aborts. */
+function followLanes(log: EventLog, lagMax: number, signal: AbortSignal): LanePace {
   let pace = fullPace
+  let bulkLag: number | null = 0
   const follow = async (): Promise<void> => {
     while (!signal.aborted) {
-      pace = nextPace(pace, await liveLag(log), lagMax)
+      pace = nextPace(pace, await lagOf(log, 'live'), lagMax)
+      bulkLag = await lagOf(log, 'bulk')
       await pause(1000, signal)
     }
   }
   void follow()
-  return { share: () => pace.share }
+  return { share: () => pace.share, laneIsFull: () => bulkLag === null || bulkLag > bulkWaitingMax }
 }
 
-/** Records that wait in the live lane; null where nobody can tell. */
-async function liveLag(log: EventLog): Promise<number | null> {
+/** Records that wait in a lane; null where nobody can tell. */
+async function lagOf(log: EventLog, lane: Lane): Promise<number | null> {
   try {
     let lag = 0
-    for (const { group, topics } of liveGroups) {
+    for (const { group, topics } of groupsOf(lane)) {
       for (const position of await log.positions(group, topics)) lag += Number(position.lag)
     }
     return lag

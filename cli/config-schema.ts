@@ -231,7 +231,18 @@ export const deploymentConfig = Type.Object(
     ),
     bulk: Type.Optional(
       Type.Object(
-        { recordsPerSecond: size('Rate budget of the bulk lane at each stage, records a second', 500) },
+        {
+          recordsPerSecond: size('Rate budget of the bulk lane at each stage, records a second', 500),
+          busyShare: Type.Optional(
+            Type.Number({
+              minimum: 0.01,
+              maximum: 1,
+              default: 0.2,
+              description:
+                'Share of the time that a stage of the bulk lane may be busy while live traffic flows beside it',
+            }),
+          ),
+        },
         { ...closed, description: 'Backfill, replay and drains of an old spool' },
       ),
     ),

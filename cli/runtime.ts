@@ -225,13 +225,14 @@ function stagesOf(parts: Parts, options: RuntimeOptions): Stage[] {
   const release = { catalogue: catalogueOf(configuration), derivation: configuration.catalogue?.release ?? 1 }
   const now = (): number => systemClock.now()
   // A process that sends what it has and ends has no live traffic to protect.
-  const bulkRate = configuration.bulk?.recordsPerSecond ?? (options.listen === false ? undefined : 500)
+  const isBeside = configuration.bulk?.recordsPerSecond !== undefined || options.listen !== false
+  const budget = isBeside ? { recordsPerSecond: 500, busyShare: 0.2, ...configuration.bulk } : undefined
   const isActivated =
     configuration.environment === 'production' && database !== undefined ? openActivationGate(database, now) : undefined
   const stages: Stage[] = []
   for (const lane of lanes) {
     const add = (stage: Stage): void => {
-      stages.push(lane === 'bulk' && bulkRate !== undefined ? besideLive(stage, bulkRate) : stage)
+      stages.push(lane === 'bulk' && budget !== undefined ? besideLive(stage, budget) : stage)
     }
     if (roles.includes('parse')) {
       add(

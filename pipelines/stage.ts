@@ -19,6 +19,8 @@ export interface Stage {
   readonly concurrency?: number
   /** Rate budget, records a second (bulk lane); unlimited where unset. */
   readonly recordsPerSecondMax?: number
+  /** Share of the time that the stage may be busy while live traffic flows in the process, above 0 to 1 (bulk lane). */
+  readonly busyShareMax?: number
 }
 
 export interface StageContext {
@@ -33,11 +35,24 @@ export const groupOf = (stage: Pick<Stage, 'name' | 'lane'>): string =>
   stage.lane === 'bulk' ? `${stage.name}-bulk` : stage.name
 
 /** Records of a batch of the bulk lane: what holds the event loop and row locks for some ten milliseconds. */
-const bulkRecordsMax = 100
+const bulkRecordsMax = 25
 
-/** A stage of the bulk lane where live traffic runs beside it: small batches, one at a time, under the rate budget. */
-export function besideLive(stage: Stage, recordsPerSecondMax: number): Stage {
-  return { ...stage, recordsPerSecondMax, concurrency: 1, consume: { ...stage.consume, recordsMax: bulkRecordsMax } }
+/** What the bulk lane may take where live traffic runs beside it. */
+export interface BulkBudget {
+  readonly recordsPerSecond: number
+  /** Above 0 to 1. */
+  readonly busyShare: number
+}
+
+/** A stage of the bulk lane where live traffic runs beside it: small batches, one at a time, within the budget. */
+export function besideLive(stage: Stage, { recordsPerSecond, busyShare }: BulkBudget): Stage {
+  return {
+    ...stage,
+    recordsPerSecondMax: recordsPerSecond,
+    busyShareMax: busyShare,
+    concurrency: 1,
+    consume: { ...stage.consume, recordsMax: bulkRecordsMax },
+  }
 }
 
 const recordsMaxDefault = 1000
@@ -61,9 +76,14 @@ export async function runStage(stage: Stage, context: StageContext, signal: Abor
       while (waiting.length > 0) {
         if (stage.lane === 'bulk') await context.liveFirst?.turn(until)
         const batches = takeTogether(waiting, stage)
+        const began = performance.now()
         await settle(stage, batches, context, until)
         if (stage.recordsPerSecondMax !== undefined) {
-          await pause((recordsOf(batches) / stage.recordsPerSecondMax) * 1000, until)
+          const restBy = stage.busyShareMax === undefined ? undefined : context.liveFirst
+          await Promise.all([
+            pause((recordsOf(batches) / stage.recordsPerSecondMax) * 1000, until),
+            restBy?.rest(performance.now() - began, stage.busyShareMax ?? 1, until),
+          ])
         }
       }
     } catch (error) {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { createLogger, Metrics } from '../../core/telemetry.js'
 import { pause } from '../../core/pause.js'
 import type { Batch, EventLog, StoredRecord } from '../../log/event-log.js'
-import { LiveFirst, mayBegin } from '../../pipelines/live-first.js'
+import { LiveFirst, mayBegin, restAfter } from '../../pipelines/live-first.js'
 import { besideLive, runStage, type Stage } from '../../pipelines/stage.js'
 
 test('a batch of history begins when no live stage works, or has waited half a second', () => {
@@ -31,6 +31,30 @@ test('waits for live work to end, and not for ever', async () => {
   expect(now).toBe(550)
 })
 
+test('rests by how long it was busy, where live traffic flows, and not where none does', async () => {
+  expect(restAfter(30, 0.2)).toBeCloseTo(120)
+  expect(restAfter(30, 1)).toBe(0)
+  expect(restAfter(60_000, 0.01)).toBe(10_000)
+  let now = 0
+  const never = new AbortController().signal
+  const liveFirst = new LiveFirst(
+    () => now,
+    (ms) => {
+      now += ms
+      return Promise.resolve()
+    },
+  )
+  await liveFirst.rest(50, 0.5, never)
+  expect(now).toBe(0)
+  liveFirst.began()
+  liveFirst.ended()
+  await liveFirst.rest(50, 0.5, never)
+  expect(now).toBe(50)
+  now += 2000
+  await liveFirst.rest(50, 0.5, never)
+  expect(now).toBe(2050)
+})
+
 test('beside live traffic batches of history are small, one at a time, under the budget', () => {
   const stage: Stage = {
     name: 'sink',
@@ -40,10 +64,11 @@ test('beside live traffic batches of history are small, one at a time, under the
     concurrency: 2,
     consume: { recordsMax: 500, lingerMs: 50 },
   }
-  expect(besideLive(stage, 300)).toMatchObject({
+  expect(besideLive(stage, { recordsPerSecond: 300, busyShare: 0.2 })).toMatchObject({
     concurrency: 1,
     recordsPerSecondMax: 300,
-    consume: { recordsMax: 100, lingerMs: 50 },
+    busyShareMax: 0.2,
+    consume: { recordsMax: 25, lingerMs: 50 },
   })
 })
 
