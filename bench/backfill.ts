@@ -179,7 +179,8 @@ async function bench(place: Place, roles: RoleProcess[]): Promise<readonly Windo
   }
   const windows: Window[] = []
   try {
-    await sleep(2 * warmSeconds * 1000)
+    // consumer groups settle, code is compiled
+    await sleep(4 * warmSeconds * 1000)
     for (let round = 0; round < rounds; round++) {
       for (const backfill of round % 2 === 0 ? [false, true] : [true, false]) {
         const running = backfill ? startBackfill(place, history) : undefined

@@ -45,6 +45,12 @@ interface WholePathWindow {
   readonly freshnessSeconds: Readonly<Record<'p50' | 'p95' | 'p99', number>>
 }
 
+interface BackfillReport {
+  readonly windows: readonly Readonly<
+    Record<'backfill', boolean> & Record<'messages' | 'historyMessages' | 'p99', number>
+  >[]
+}
+
 const benchmarks: readonly Benchmark[] = [
   {
     name: 'parse',
@@ -139,6 +145,17 @@ const benchmarks: readonly Benchmark[] = [
     quick: ['--seconds', '20', '--freshness-seconds', '10'],
     read: (json) => wholePathRows(json as WholePathReport),
   },
+  {
+    name: 'backfill',
+    title: 'live freshness beside a backfill, a process a role',
+    unit: 'p99 ms',
+    lowerIsBetter: true,
+    needs: ['databaseUrl', 'kafkaBrokers', 'schemaRegistryUrl'],
+    full: ['--seconds', '60', '--rounds', '4'],
+    quick: ['--seconds', '10', '--rounds', '1', '--rate', '20'],
+    peerOf: (row) => (row === 'beside a backfill' ? 'alone' : undefined),
+    read: (json) => backfillRows(json as BackfillReport),
+  },
 ]
 
 const root = join(fileURLToPath(import.meta.url), '..', '..')
@@ -226,6 +243,17 @@ function rowsIn(text: string): Row[] {
     const value = (at: number): number =>
       Number(found[at]!.replaceAll(',', '')) * (found[at + 1] === undefined ? 1 : 1000)
     return [{ name: found[1]!.trim(), min: value(2), median: value(4), max: value(6) }]
+  })
+}
+
+function backfillRows({ windows }: BackfillReport): Row[] {
+  return [false, true].map((backfill) => {
+    const p99s = windows
+      .filter((window) => window.backfill === backfill)
+      .map(({ p99 }) => p99)
+      .sort((a, b) => a - b)
+    const [min, median, max] = [p99s[0]!, p99s[p99s.length >> 1]!, p99s.at(-1)!]
+    return { name: backfill ? 'beside a backfill' : 'alone', min, median, max }
   })
 }
 
