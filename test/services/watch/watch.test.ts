@@ -162,7 +162,14 @@ describe.each(engines)('watch on $name', ({ open }) => {
   }
   const send = (name: string, config: ChannelConfig): Promise<number> =>
     deliverDue(
-      { db: database.db, name, channel: openChannel(config, () => now), environment: 'test', now: () => now, logger },
+      {
+        db: database.db,
+        name,
+        channel: openChannel(name, config, () => now),
+        environment: 'test',
+        now: () => now,
+        logger,
+      },
       new AbortController().signal,
     )
   const kindsOpen = async (): Promise<string[]> =>
