@@ -56,8 +56,9 @@ interface FeedMemory {
   sampledSeq: number
   sampledEpoch: number
   sequence: SequenceFaults
-  /** A fault in the numbering may still settle. */
   lookedAt: number
+  /** The newest message is old enough for its neighbours to have overtaken it: another look would say the same. */
+  isSettled: boolean
   /** Messages have come in since. */
   hasNews: boolean
   /** Rounds since, for as many clocks are sampled as if each had looked. */
@@ -160,6 +161,7 @@ const newMemory = (feedId: number, name: string, hospital: string): FeedMemory =
   sampledEpoch: 0,
   sequence: { dense: false },
   lookedAt: 0,
+  isSettled: false,
   hasNews: false,
   roundsSince: 0,
   clockJump: undefined,
@@ -230,7 +232,7 @@ async function judgeFeeds(
 /** Those not looked at for longest, so that a round reads as much whatever the number of feeds. */
 function waitingForALook(memories: readonly FeedMemory[], at: number): readonly FeedMemory[] {
   return memories
-    .filter(({ hasNews, lookedAt }) => hasNews || at - lookedAt >= lookAgainMs)
+    .filter(({ hasNews, isSettled, lookedAt }) => hasNews || (!isSettled && at - lookedAt >= lookAgainMs))
     .sort((a, b) => a.lookedAt - b.lookedAt)
     .slice(0, feedsPerQuery)
 }
@@ -295,6 +297,7 @@ function lookAtNumbers(memory: FeedMemory, positions: readonly LedgerPosition[],
   memory.hasNews = false
   memory.roundsSince = 0
   const newest = positions.at(-1)
+  memory.isSettled = newest === undefined || now - newest.receivedAt > lookAgainMs
   if (newest !== undefined) {
     memory.sampledEpoch = newest.epoch
     memory.sampledSeq = newest.seq

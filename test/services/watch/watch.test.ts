@@ -368,6 +368,21 @@ describe.each(engines)('watch on $name', ({ open }) => {
     expect(await kindsOpen()).toEqual([])
   }, 60_000)
 
+  test('a number that is missing shortly before a feed pauses is told ten minutes later', async () => {
+    const watch = openings({})
+    const last = at('2026-06-10T09:30')
+    const sent = rawMessages(Array.from({ length: 60 }, (_, index) => last - (59 - index) * minuteMs))
+    await archived(
+      sent.map((message) => (message.seq > 58 ? { ...message, controlId: `SYN${message.seq + 1}` } : message)),
+    )
+    now = last + 1000
+    await watch.round()
+    expect(await kindsOpen(), 'it may still come').toEqual([])
+    now = last + 11 * minuteMs
+    await watch.round()
+    expect(await kindsOpen()).toEqual(['sequence-gap'])
+  }, 60_000)
+
   test('a minimum volume holds for a feed without a habit; maintenance opens nothing and closes nothing', async () => {
     const minimumVolumes = { 'lis-h001': { messages: 5, hours: 8 } }
     const windows = [{ feeds: ['lis-h001'], from: '22:00', to: '23:00' }]
