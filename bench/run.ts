@@ -129,6 +129,15 @@ const benchmarks: readonly Benchmark[] = [
         : undefined,
   },
   {
+    name: 'watch',
+    title: 'a round of the watch, a year of habit',
+    unit: 'ms',
+    lowerIsBetter: true,
+    needs: ['databaseUrl'],
+    full: ['300,2000', '5', '365', '2000'],
+    quick: ['50', '3', '60', '200'],
+  },
+  {
     name: 'gateway',
     title: 'gateway, one process, 1,500 edges over mutual TLS',
     unit: '',

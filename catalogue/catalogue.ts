@@ -80,13 +80,20 @@ export const demoMappingFiles: readonly string[] = ['h001', 'h002', 'h003'].map(
  * The catalogue that ships with the product, with the given mapping files (docs/mappings.md).
  * @throws UsageError that names every problem of every file with its line
  */
-export function loadCatalogue(options: { readonly mappingFiles?: readonly string[] } = {}): Catalogue {
+export function loadCatalogue(
+  options: {
+    readonly mappingFiles?: readonly string[]
+    /** What names the files, for a file that cannot be read (default catalogue.mappings). */
+    readonly setting?: string
+  } = {},
+): Catalogue {
   const read = (path: string): NamedText => ({ name: basename(path), text: readFileSync(path, 'utf8') })
   const mappings = (options.mappingFiles ?? []).map((path) => {
     try {
       return { name: path, text: readFileSync(path, 'utf8') }
     } catch (error) {
-      throw new UsageError(`mapping file ${path} cannot be read: ${(error as Error).message}`)
+      const { code } = error as NodeJS.ErrnoException
+      throw new UsageError(`${options.setting ?? 'catalogue.mappings'}: cannot read ${path}: ${code}`, { cause: error })
     }
   })
   return buildCatalogue({

@@ -140,6 +140,7 @@ function checkWhole(
     report('/uplink', 'a process forwards to the gateway or to Kafka: leave out uplink or kafka')
   }
   checkCertificates(source, report)
+  checkKafkaFiles(source, report)
   const names = feeds.flatMap((feed) => (feed === undefined ? [] : [feed.name]))
   for (const name of Object.keys(source.acceptance?.kinds ?? {})) {
     if (!names.includes(name)) report(`/acceptance/kinds/${name}`, unknownName('feed', name, names))
@@ -160,6 +161,17 @@ function checkWhole(
   const encryption = source.encryption
   if (encryption !== undefined && typeof encryption.keys === 'object' && !(encryption.keyId in encryption.keys)) {
     report('/encryption/keyId', unknownName('key', encryption.keyId, Object.keys(encryption.keys)))
+  }
+}
+
+function checkKafkaFiles({ kafka }: Partial<DeploymentConfig>, report: Report): void {
+  if (kafka === undefined || kafka === null) return
+  const named = (['caFile', 'certFile', 'keyFile'] as const).filter((name) => kafka[name] !== undefined)
+  if (named.length > 0 && kafka.tls !== true) {
+    report(`/kafka/${named[0]}`, 'is of no use without tls: true, and the brokers would be spoken to in the clear')
+  }
+  if ((kafka.certFile === undefined) !== (kafka.keyFile === undefined)) {
+    report('/kafka', 'certFile and keyFile belong together')
   }
 }
 

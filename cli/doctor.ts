@@ -8,6 +8,7 @@ import { describeCluster } from '../log/kafka-log.js'
 import { openCodec } from '../schemas/codec.js'
 import type { Configuration } from './config.js'
 import { configurationOf, openRepository, withPlace, type PlaceFlags } from './repository-access.js'
+import { lookAtCalendar } from './doctor/calendar.js'
 import { failure, ok, warning, type Finding, type Look, type Say } from './doctor/finding.js'
 import { assumedBytesPerDay, bytesPerDay, outageDays, spoolFiles } from './doctor/outage-room.js'
 import { lookAtFolders, lookAtGateway } from './doctor/site.js'
@@ -41,7 +42,7 @@ export function doctorCommand(program: Command, terminal: Terminal): void {
 }
 
 /** What is the province's is not an edge's to look at. */
-const provincial: ReadonlySet<string> = new Set(['kafka', 'registry', 'repository'])
+const provincial: ReadonlySet<string> = new Set(['kafka', 'registry', 'repository', 'calendar'])
 const looks: readonly (readonly [part: string, look: Look])[] = [
   ['node', lookAtNode],
   ['disk', lookAtDisk],
@@ -51,6 +52,7 @@ const looks: readonly (readonly [part: string, look: Look])[] = [
   ['kafka', lookAtKafka],
   ['registry', lookAtRegistry],
   ['repository', lookAtRepository],
+  ['calendar', lookAtCalendar],
 ]
 
 function stateText(state: Finding['state'], say: Say): string {

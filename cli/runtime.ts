@@ -1,13 +1,15 @@
-import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import { startStatusServer, type Readiness } from '../api/status-server.js'
 import { loadCatalogue, type Catalogue } from '../catalogue/catalogue.js'
 import type { Parser, Receiver } from '../connectors/connector.js'
 import { systemClock } from '../core/clock.js'
+import { readCertificates } from '../core/certificates.js'
 import { aes256GcmCipher, type PayloadCipher } from '../core/crypto.js'
 import { UsageError } from '../core/errors.js'
+import { readPemFile } from '../core/pem.js'
 import { createLogger, Metrics, type Logger } from '../core/telemetry.js'
 import { openEmbeddedLog } from '../log/embedded-log.js'
 import type { EventLog } from '../log/event-log.js'
@@ -467,21 +469,36 @@ async function readinessOf(parts: Parts, stages: readonly Stage[]): Promise<Read
   return { ready: Object.values(states).every((state) => state === 'ok'), parts: states }
 }
 
-/** How the brokers of a configuration are reached; undefined for the embedded log. */
+/** How the brokers of a configuration are reached; undefined for the embedded log. @throws UsageError for files of no use */
 export function kafkaOptionsOf(configuration: Configuration): KafkaLogOptions | undefined {
   const { kafka } = configuration
   if (kafka === undefined) return undefined
-  const file = (path: string | undefined): string | undefined =>
-    path === undefined ? undefined : readFileSync(path, 'utf8')
-  const { tls, caFile, certFile, keyFile, username, password, sessionTimeoutMs } = kafka
+  const { tls, username, password, sessionTimeoutMs } = kafka
   return {
     brokers: kafka.brokers,
     prefix: prefixOf(configuration),
     clientId: 'hutong',
     ...(sessionTimeoutMs !== undefined && { sessionTimeoutMs }),
-    ...(tls === true && { ssl: withoutUndefined({ ca: file(caFile), cert: file(certFile), key: file(keyFile) }) }),
+    ...(tls === true && { ssl: kafkaCertificates(kafka) }),
     ...(username !== undefined && { sasl: { mechanism: 'scram-sha-512', username, password: password ?? '' } }),
   }
+}
+
+function kafkaCertificates({ caFile, certFile, keyFile }: NonNullable<Configuration['kafka']>): {
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
+} {
+  const ca = caFile === undefined ? undefined : readCertificates('kafka.caFile', caFile)
+  if (certFile === undefined || keyFile === undefined) return withoutUndefined({ ca })
+  const cert = readCertificates('kafka.certFile', certFile)
+  const key = readPemFile('kafka.keyFile', keyFile)
+  try {
+    createSecureContext({ cert, key })
+  } catch (cause) {
+    throw new UsageError(`kafka.keyFile: ${keyFile} is not the key of ${certFile}, or is no key in PEM`, { cause })
+  }
+  return withoutUndefined({ ca, cert, key })
 }
 
 function openLog(configuration: Configuration, dataDir: string, logger: Logger): Promise<EventLog> {

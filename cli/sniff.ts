@@ -62,7 +62,7 @@ export function sniffCommand(program: Command, terminal: Terminal): void {
 }
 
 async function sniff(sources: readonly string[], flags: SniffFlags, terminal: Terminal): Promise<SniffReport> {
-  const catalogue = loadCatalogue({ mappingFiles: flags.mappings ?? [] })
+  const catalogue = loadCatalogue({ mappingFiles: flags.mappings ?? [], setting: '--mappings' })
   const sample = new Sample({ messagesMax: flags.messages }, Date.now())
   const progress = progressLine(terminal)
   try {

@@ -17,7 +17,7 @@ export function cataloguesOnce(): Catalogues {
   const loaded = new Map<string, Catalogue>()
   return (mappingFiles) => {
     const key = JSON.stringify(mappingFiles)
-    const catalogue = loaded.get(key) ?? loadCatalogue({ mappingFiles })
+    const catalogue = loaded.get(key) ?? loadCatalogue({ mappingFiles, setting: 'mappings of feed.yaml' })
     loaded.set(key, catalogue)
     return catalogue
   }

@@ -31,6 +31,8 @@ import {
   Validity,
   Version,
 } from '@peculiar/asn1-x509'
+import { UsageError } from './errors.js'
+import { readPemFile } from './pem.js'
 
 /** Who signs: a certificate of an authority and its key. */
 export interface Issuer {
@@ -112,6 +114,17 @@ export function createCertificate(order: CertificateOrder, issuer: Issuer | { re
 export function certificatesOf(pem: string): readonly X509Certificate[] {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? []
   return blocks.map((block) => new X509Certificate(block))
+}
+
+/** Text of a PEM file of certificates that a setting names. @throws UsageError naming the setting and the file */
+export function readCertificates(setting: string, file: string): string {
+  const pem = readPemFile(setting, file)
+  try {
+    if (certificatesOf(pem).length > 0) return pem
+  } catch (cause) {
+    throw new UsageError(`${setting}: ${file} holds a certificate that cannot be read`, { cause })
+  }
+  throw new UsageError(`${setting}: ${file} holds no certificate in PEM`)
 }
 
 export const pemOf = (label: string, der: ArrayBuffer | Uint8Array): string => {

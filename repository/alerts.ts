@@ -1,3 +1,4 @@
+import { ColumnSet, unnestOrdered, type ColumnType } from './array-column.js'
 import type { Database, Transaction, Value } from './database.js'
 import { watchLock } from './feed-hours.js'
 import { queries } from './queries.js'
@@ -39,6 +40,8 @@ export interface AlertStanding {
   readonly open: readonly OpenAlert[]
   /** When an alert of this feed and kind was last acknowledged, ms, by `alertKey`. */
   readonly acknowledged: ReadonlyMap<string, number>
+  /** When a feed's newest live message that anybody has counted was received, ms, by feed id. */
+  readonly heard: ReadonlyMap<number, number>
 }
 
 /** What changes, all in one transaction. */
@@ -76,41 +79,74 @@ export async function updateAlerts(
   return db.transaction(async (tx) => {
     await tx.query('SELECT pg_advisory_xact_lock($1::int8)::text', [String(watchLock)])
     const changes = plan(await readStanding(tx, environment))
-    const openedIds: number[] = []
-    for (const { feedId, kind, since, facts, notices } of changes.opened) {
-      const [row] = await tx.query<{ id: number }>(
-        `INSERT INTO alert (since, opened_at, last_seen_at, feed_id, kind, environment, facts) VALUES
-         (to_timestamp($1::float8 / 1000), to_timestamp($2::float8 / 1000), to_timestamp($2::float8 / 1000), $3::int4, $4,
-          $5, $6::text::jsonb) RETURNING id`,
-        [String(since), String(now), feedId === null ? null : String(feedId), kind, environment, JSON.stringify(facts)],
-      )
-      openedIds.push(row!.id)
-      await addNotices(tx, row!.id, notices, now)
-    }
-    for (const { id, facts, isFound, notices } of changes.seen) {
-      await tx.execute(
-        'UPDATE alert SET last_seen_at = coalesce(to_timestamp($2::float8 / 1000), last_seen_at), facts = $3::text::jsonb WHERE id = $1::int8',
-        [String(id), isFound ? String(now) : null, JSON.stringify(facts)],
-      )
-      await addNotices(tx, id, notices, now)
-    }
-    for (const { id, notices } of changes.escalated) {
-      await tx.execute('UPDATE alert SET escalated_at = to_timestamp($2::float8 / 1000) WHERE id = $1::int8', [
-        String(id),
-        String(now),
-      ])
-      await addNotices(tx, id, notices, now)
-    }
-    for (const { id, notices } of changes.closed) {
-      await tx.execute('UPDATE alert SET closed_at = to_timestamp($2::float8 / 1000) WHERE id = $1::int8', [
-        String(id),
-        String(now),
-      ])
-      await addNotices(tx, id, notices, now)
-    }
+    const openedIds = await open(tx, environment, now, changes.opened)
+    await see(tx, now, changes.seen)
+    await stamp(tx, 'escalated_at', now, changes.escalated)
+    await stamp(tx, 'closed_at', now, changes.closed)
+    await addNotices(tx, now, [
+      ...changes.opened.map(({ notices }, index) => ({ id: openedIds[index]!, notices })),
+      ...changes.seen,
+      ...changes.escalated,
+      ...changes.closed,
+    ])
     return { changes, openedIds }
   })
 }
+
+const openedColumns = { since: 'timestamptz', feed_id: 'int4', kind: 'text', facts: 'text' } as const
+const openSql = `INSERT INTO alert (since, opened_at, last_seen_at, feed_id, kind, environment, facts)
+SELECT o.since, to_timestamp($1::float8 / 1000), to_timestamp($1::float8 / 1000), o.feed_id, o.kind, $2, o.facts::jsonb
+FROM ${unnestOrdered(openedColumns, 'o', 3)} ORDER BY o.ord RETURNING id, feed_id AS "feedId", kind`
+
+async function open(
+  tx: Transaction,
+  environment: string,
+  now: number,
+  opened: AlertChanges['opened'],
+): Promise<readonly number[]> {
+  if (opened.length === 0) return []
+  const rows = columnsOf(
+    openedColumns,
+    opened.map(({ since, feedId, kind, facts }) => [since, feedId, kind, JSON.stringify(facts)]),
+  )
+  type Opened = { readonly id: number; readonly feedId: number | null; readonly kind: string }
+  const found = await tx.query<Opened>(openSql, [String(now), environment, ...rows])
+  const ids = new Map(found.map(({ id, feedId, kind }) => [alertKey(feedId, kind), id]))
+  return opened.map(({ feedId, kind }) => ids.get(alertKey(feedId, kind))!)
+}
+
+const seenColumns = { id: 'int8', facts: 'text', is_found: 'bool' } as const
+const seeSql = `UPDATE alert a SET facts = s.facts::jsonb,
+  last_seen_at = CASE WHEN s.is_found THEN to_timestamp($1::float8 / 1000) ELSE a.last_seen_at END
+FROM ${unnestOrdered(seenColumns, 's', 2)} WHERE a.id = s.id`
+
+async function see(tx: Transaction, now: number, seen: AlertChanges['seen']): Promise<void> {
+  if (seen.length === 0) return
+  const rows = seen.map(({ id, facts, isFound }) => [id, JSON.stringify(facts), isFound])
+  await tx.execute(seeSql, [String(now), ...columnsOf(seenColumns, rows)])
+}
+
+async function stamp(
+  tx: Transaction,
+  column: 'escalated_at' | 'closed_at',
+  now: number,
+  alerts: readonly { readonly id: number }[],
+): Promise<void> {
+  if (alerts.length === 0) return
+  const sql = `UPDATE alert SET ${column} = to_timestamp($2::float8 / 1000) WHERE id = ANY ($1::int8[])`
+  await tx.execute(sql, [listOf(alerts.map(({ id }) => id)), String(now)])
+}
+
+function columnsOf<N extends string>(
+  types: Readonly<Record<N, ColumnType>>,
+  rows: readonly (readonly (string | number | boolean | null)[])[],
+): readonly Buffer[] {
+  const set = new ColumnSet(types, rows.length)
+  for (const row of rows) set.push(row)
+  return set.finish()
+}
+
+const listOf = (ids: readonly number[]): string => `{${ids.join(',')}}`
 
 async function readStanding(tx: Transaction, environment: string): Promise<AlertStanding> {
   type Told = Notice & { readonly alertId: number; readonly at: number }
@@ -128,20 +164,30 @@ async function readStanding(tx: Transaction, environment: string): Promise<Alert
      WHERE environment = $1 AND acknowledged_at IS NOT NULL GROUP BY feed_id, kind`,
     [environment],
   )
+  const heard = await tx.query<{ feedId: number; at: number }>(
+    `SELECT feed_id AS "feedId", epoch_ms(last_received_at) AS at FROM watched_feed WHERE last_received_at IS NOT NULL`,
+  )
+  const toldOf = new Map<number, Told[]>()
+  for (const one of told) toldOf.set(one.alertId, [...(toldOf.get(one.alertId) ?? []), one])
   return {
-    open: alerts.map((alert) => ({ ...alert, told: told.filter(({ alertId }) => alertId === alert.id) })),
+    open: alerts.map((alert) => ({ ...alert, told: toldOf.get(alert.id) ?? [] })),
     acknowledged: new Map(acknowledged.map(({ feedId, kind, at }) => [alertKey(feedId, kind), at])),
+    heard: new Map(heard.map(({ feedId, at }) => [feedId, at])),
   }
 }
 
-async function addNotices(tx: Transaction, alertId: number, notices: readonly Notice[], now: number): Promise<void> {
-  for (const { channel, event } of notices) {
-    await tx.execute(
-      `INSERT INTO alert_notice (alert_id, created_at, next_attempt_at, channel, event)
-       VALUES ($1::int8, to_timestamp($2::float8 / 1000), to_timestamp($2::float8 / 1000), $3, $4)`,
-      [String(alertId), String(now), channel, event],
-    )
-  }
+const noticeColumns = { alert_id: 'int8', channel: 'text', event: 'text' } as const
+const addNoticesSql = `INSERT INTO alert_notice (alert_id, created_at, next_attempt_at, channel, event)
+SELECT n.alert_id, to_timestamp($1::float8 / 1000), to_timestamp($1::float8 / 1000), n.channel, n.event
+FROM ${unnestOrdered(noticeColumns, 'n', 2)} ORDER BY n.ord`
+
+async function addNotices(
+  tx: Transaction,
+  now: number,
+  alerts: readonly { readonly id: number; readonly notices: readonly Notice[] }[],
+): Promise<void> {
+  const rows = alerts.flatMap(({ id, notices }) => notices.map(({ channel, event }) => [id, channel, event]))
+  if (rows.length > 0) await tx.execute(addNoticesSql, [String(now), ...columnsOf(noticeColumns, rows)])
 }
 
 export interface AlertFilter {
@@ -218,19 +264,37 @@ export interface DueNotice {
   readonly alert: Alert
 }
 
+/** A channel of an environment. */
+export interface ChannelPlace {
+  readonly channel: string
+  readonly environment: string
+}
+
+const pending = `n.channel = $1 AND a.environment = $2 AND n.delivered_at IS NULL AND n.given_up_at IS NULL`
+
+/** $1 channel, $2 environment, $3 now, $4 end of the lease, ms; $5 notices at most. */
+export const takeNoticesSql = `WITH due AS (
+  SELECT n.id FROM alert_notice n JOIN alert a ON a.id = n.alert_id
+  WHERE ${pending} AND NOT EXISTS (
+    SELECT FROM alert_notice n JOIN alert a ON a.id = n.alert_id
+    WHERE ${pending} AND n.next_attempt_at > to_timestamp($3::float8 / 1000)
+  )
+  ORDER BY n.id LIMIT $5::int8
+), taken AS (
+  UPDATE alert_notice n SET attempts = n.attempts + 1, next_attempt_at = to_timestamp($4::float8 / 1000)
+  FROM due WHERE n.id = due.id RETURNING n.id, n.alert_id, n.event, n.attempts, n.created_at
+)
+SELECT n.id AS "noticeId", n.event, n.attempts AS attempt, epoch_ms(n.created_at) AS "createdAt", ${columns}
+FROM taken n JOIN ${joined.replace('alert a', 'alert a ON a.id = n.alert_id')} ORDER BY n.id`
+
 /**
- * Takes what is due on a channel, oldest first: for `leaseMs` nobody else does. A deliverer that dies leaves it to be
- * delivered again, so a notice may be told twice, never not at all.
+ * Takes what is due on a channel, oldest first: for `leaseMs`, and as long as something of the channel waits for a later
+ * time, nobody is given anything of it. A deliverer that dies leaves it to be delivered again, so a notice may be told
+ * twice, never not at all.
  */
 export async function takeNotices(
   db: Database,
-  options: {
-    readonly channel: string
-    readonly environment: string
-    readonly now: number
-    readonly leaseMs: number
-    readonly limit: number
-  },
+  options: ChannelPlace & { readonly now: number; readonly leaseMs: number; readonly limit: number },
 ): Promise<readonly DueNotice[]> {
   const { channel, environment, now, leaseMs, limit } = options
   type Taken = Alert & {
@@ -239,22 +303,14 @@ export async function takeNotices(
     readonly attempt: number
     readonly createdAt: number
   }
-  const taken = await db.transaction((tx) =>
-    tx.query<Taken>(
-      `WITH due AS (
-         SELECT n.id FROM alert_notice n JOIN alert a ON a.id = n.alert_id
-         WHERE n.channel = $1 AND a.environment = $2 AND n.delivered_at IS NULL AND n.given_up_at IS NULL
-           AND n.next_attempt_at <= to_timestamp($3::float8 / 1000)
-         ORDER BY n.id LIMIT $5::int8 FOR UPDATE OF n SKIP LOCKED
-       ), taken AS (
-         UPDATE alert_notice n SET attempts = n.attempts + 1, next_attempt_at = to_timestamp($4::float8 / 1000)
-         FROM due WHERE n.id = due.id RETURNING n.id, n.alert_id, n.event, n.attempts, n.created_at
-       )
-       SELECT n.id AS "noticeId", n.event, n.attempts AS attempt, epoch_ms(n.created_at) AS "createdAt", ${columns}
-       FROM taken n JOIN ${joined.replace('alert a', 'alert a ON a.id = n.alert_id')} ORDER BY n.id`,
-      [channel, environment, String(now), String(now + leaseMs), String(limit)],
-    ),
-  )
+  const taken = await db.transaction(async (tx) => {
+    // two that look at the same time would both find nothing under way
+    await tx.query('SELECT pg_advisory_xact_lock($1::int4, hashtext($2))::text', [
+      String(watchLock),
+      `${environment} ${channel}`,
+    ])
+    return tx.query<Taken>(takeNoticesSql, [channel, environment, String(now), String(now + leaseMs), String(limit)])
+  })
   return taken.map(({ noticeId, event, attempt, createdAt, ...alert }) => ({
     noticeId,
     event,
@@ -264,37 +320,55 @@ export async function takeNotices(
   }))
 }
 
-/** How an attempt ended: told, to be tried again at `retryAt`, or given up. `failure` must hold no secret. */
-export type NoticeOutcome =
-  | { readonly state: 'delivered' }
-  | { readonly state: 'retry'; readonly retryAt: number; readonly failure: string }
-  | { readonly state: 'given-up'; readonly failure: string }
-
-export async function settleNotices(
+/** A message was taken: it told `told`; `rest` was taken with them and is for the next one. The channel rests until `next`, ms. */
+export async function settleTold(
   db: Database,
-  ids: readonly number[],
-  outcome: NoticeOutcome,
-  now: number,
+  options: ChannelPlace & {
+    readonly told: readonly number[]
+    readonly rest: readonly number[]
+    readonly now: number
+    readonly next: number
+  },
 ): Promise<void> {
-  const list = `{${ids.join(',')}}`
-  const at = (ms: number): string => String(ms)
-  await db.transaction((tx) => {
-    switch (outcome.state) {
-      case 'delivered':
-        return tx.execute(
-          'UPDATE alert_notice SET delivered_at = to_timestamp($2::float8 / 1000), failure = NULL WHERE id = ANY ($1::int8[])',
-          [list, at(now)],
-        )
-      case 'retry':
-        return tx.execute(
-          'UPDATE alert_notice SET next_attempt_at = to_timestamp($2::float8 / 1000), failure = $3 WHERE id = ANY ($1::int8[])',
-          [list, at(outcome.retryAt), outcome.failure],
-        )
-      case 'given-up':
-        return tx.execute(
-          'UPDATE alert_notice SET given_up_at = to_timestamp($2::float8 / 1000), failure = $3 WHERE id = ANY ($1::int8[])',
-          [list, at(now), outcome.failure],
-        )
-    }
+  const { channel, environment, told, rest, now, next } = options
+  await db.transaction(async (tx) => {
+    await tx.execute(
+      'UPDATE alert_notice SET delivered_at = to_timestamp($2::float8 / 1000), failure = NULL WHERE id = ANY ($1::int8[])',
+      [listOf(told), String(now)],
+    )
+    await tx.execute(
+      `UPDATE alert_notice SET attempts = attempts - 1, next_attempt_at = to_timestamp($2::float8 / 1000)
+       WHERE id = ANY ($1::int8[])`,
+      [listOf(rest), String(next)],
+    )
+    await tx.execute(
+      `UPDATE alert_notice n SET next_attempt_at = to_timestamp($3::float8 / 1000) FROM alert a
+       WHERE a.id = n.alert_id AND ${pending} AND n.next_attempt_at < to_timestamp($3::float8 / 1000)`,
+      [channel, environment, String(next)],
+    )
+  })
+}
+
+/** A message was not taken. `failure` must hold no secret; times are ms. */
+export async function settleFailed(
+  db: Database,
+  options: {
+    readonly retried: readonly number[]
+    readonly givenUp: readonly number[]
+    readonly retryAt: number
+    readonly failure: string
+    readonly now: number
+  },
+): Promise<void> {
+  const { retried, givenUp, retryAt, failure, now } = options
+  await db.transaction(async (tx) => {
+    await tx.execute(
+      'UPDATE alert_notice SET next_attempt_at = to_timestamp($2::float8 / 1000), failure = $3 WHERE id = ANY ($1::int8[])',
+      [listOf(retried), String(retryAt), failure],
+    )
+    await tx.execute(
+      'UPDATE alert_notice SET given_up_at = to_timestamp($2::float8 / 1000), failure = $3 WHERE id = ANY ($1::int8[])',
+      [listOf(givenUp), String(now), failure],
+    )
   })
 }

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { UsageError } from '../core/errors.js'
 import { openEmbeddedDatabase } from './embedded-database.js'
 import type { Driver, Transaction, Value } from './transaction.js'
 
@@ -31,8 +32,9 @@ function safeInteger(text: string): number {
   return value
 }
 
-/** PostgreSQL through a pool; each transaction holds one connection. */
+/** PostgreSQL through a pool; each transaction holds one connection. @throws UsageError for a file in the URL that cannot be read */
 export async function openPostgres(url: string, poolMax: number): Promise<Driver> {
+  checkFilesOf(url)
   const types = new pg.TypeOverrides()
   types.setTypeParser(oids.int8, safeInteger)
   for (const oid of [1082, 1114, 1184, 1700]) types.setTypeParser(oid, asText)
@@ -70,6 +72,19 @@ export async function openPostgres(url: string, poolMax: number): Promise<Driver
       }
     },
     close: () => pool.end(),
+  }
+}
+
+/** A client reads the files of sslrootcert, sslcert and sslkey when it is made: of a pool that is at the first query. */
+function checkFilesOf(url: string): void {
+  try {
+    new pg.Client({ connectionString: url })
+  } catch (error) {
+    const { code, path, syscall } = error as NodeJS.ErrnoException
+    if (syscall === undefined) throw error
+    throw new UsageError(`database.url: cannot read ${path}: ${code} (sslrootcert, sslcert or sslkey)`, {
+      cause: error,
+    })
   }
 }
 

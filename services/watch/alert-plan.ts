@@ -53,7 +53,9 @@ export function planAlerts(standing: AlertStanding, round: AlertRound, policy: A
       const key = alertKey(one.feedId, finding.kind)
       const acknowledgedAt = standing.acknowledged.get(key)
       const isOver = momentary.has(finding.kind) && acknowledgedAt !== undefined && finding.at <= acknowledgedAt
-      if (!isOver) found.set(key, { judged: one, finding })
+      // another watch may have heard of the feed since this one judged it
+      const isHeard = finding.kind === 'silence' && (standing.heard.get(one.feedId ?? 0) ?? 0) > finding.at
+      if (!isOver && !isHeard) found.set(key, { judged: one, finding })
     }
   }
   const openKeys = new Set(standing.open.map(({ feedId, kind }) => alertKey(feedId, kind)))

@@ -78,21 +78,30 @@ export function calendarOf(content: unknown): Calendar {
   return { kindOf: (day) => kinds.get(day) ?? 'ordinary', knows: (year) => years.has(year) }
 }
 
-/** Reads a holiday file; the one that comes with the product where none is named. @throws UsageError */
-export function loadCalendar(file: string = fileURLToPath(new URL('./data/holidays.json', import.meta.url))): Calendar {
-  let content: unknown
+/**
+ * Reads the holiday file that `watch.holidays` names; the one that comes with the product where none is named.
+ * @throws UsageError naming the setting and the file
+ */
+export function loadCalendar(file?: string): Calendar {
+  const path = file ?? fileURLToPath(new URL('./data/holidays.json', import.meta.url))
+  let text: string
   try {
-    content = JSON.parse(readFileSync(file, 'utf8'))
+    text = readFileSync(path, 'utf8')
   } catch (error) {
-    throw new UsageError(`cannot read the holiday file ${file}: ${(error as Error).message}`, { cause: error })
+    const { code } = error as NodeJS.ErrnoException
+    throw new UsageError(`watch.holidays: cannot read ${path}: ${code}`, { cause: error })
   }
-  return calendarOf(content)
+  try {
+    return calendarOf(JSON.parse(text))
+  } catch (error) {
+    throw new UsageError(`watch.holidays: ${path}: ${(error as Error).message}`, { cause: error })
+  }
 }
 
-/** Next year's notice is published in November: from here on it has to be in the file. */
-const noticeMs = 16 * dayMs
+/** Next year's notice is published in November: from the 1st of December on it has to be in the file. */
+const noticeMs = 31 * dayMs
 
-/** Years the calendar has to know now, or within 16 days, and does not. */
+/** Years the calendar has to know now, or within 31 days, and does not. */
 export function missingYears(calendar: Calendar, now: number): readonly number[] {
   return [...new Set([yearOf(now), yearOf(now + noticeMs)])].filter((year) => !calendar.knows(year))
 }

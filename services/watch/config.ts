@@ -38,6 +38,9 @@ const channel = Type.Object(
         default: 'starttls',
       }),
     ),
+    caFile: Type.Optional(
+      text('Authority of the mail server’s certificate, PEM file, in place of those that Node trusts (smtp)'),
+    ),
     username: Type.Optional(text('User of the mail server (smtp)')),
     password: Type.Optional(text('Password of the mail server (smtp); write ${NAME}')),
     from: Type.Optional(text('Sender of the mails (smtp)')),
@@ -127,11 +130,17 @@ export type ChannelConfig = Static<typeof channel>
 export function watchFaults(config: WatchConfig): readonly { readonly path: string; readonly message: string }[] {
   const faults: { readonly path: string; readonly message: string }[] = []
   const known = Object.keys(config.channels ?? {})
-  for (const [name, { type, url, host, from, to }] of Object.entries(config.channels ?? {})) {
+  for (const [name, { type, url, host, from, to, ...channel }] of Object.entries(config.channels ?? {})) {
     const path = `/channels/${name}`
     if (type === 'smtp') {
       if (host === undefined || from === undefined || to === undefined || to.length === 0)
         faults.push({ path, message: 'a mail channel needs host, from and to' })
+      if ((channel.username === undefined) !== (channel.password === undefined))
+        faults.push({ path, message: 'username and password belong together' })
+      if (channel.caFile !== undefined && channel.tls === 'none')
+        faults.push({ path: `${path}/caFile`, message: 'is of no use with tls: none' })
+    } else if (type === 'wecom' && channel.secret !== undefined) {
+      faults.push({ path: `${path}/secret`, message: 'robots of WeCom sign nothing: the key stands in url' })
     } else if (url === undefined || !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
       faults.push({ path, message: `a ${type} channel needs url: https://…` })
     }

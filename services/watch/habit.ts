@@ -45,6 +45,17 @@ const shapeMax = 25
 /** Hours from here on back are of no use to `learnHabit`: hours since 1970-01-01T00:00+08:00. */
 export const firstHourLearnt = (now: number): number => hourOf(now) - holidayDaysBack * 24
 
+/** The hours that `learnHabit` looks at: all from `fromHour` on, and before that those of the holidays. */
+export function hoursLearnt(
+  now: number,
+  calendar: Calendar,
+): { readonly fromHour: number; readonly daysFromHour: number; readonly days: readonly number[] } {
+  const today = dayOf(now)
+  const days: number[] = []
+  for (let day = today - holidayDaysBack; day < today; day++) if (calendar.kindOf(day) === 'holiday') days.push(day)
+  return { fromHour: (today - weeksBack * 7) * 24, daysFromHour: firstHourLearnt(now), days }
+}
+
 /**
  * Learns from whole days before the day of `now`: of each weekday the last eight that were ordinary days. Days before
  * the feed's first message, hours under maintenance, public holidays and worked weekend days teach no weekday anything.

@@ -1,9 +1,9 @@
-import type { DueNotice } from '../../repository/alerts.js'
+import type { DueNotice, NoticeEvent } from '../../repository/alerts.js'
 
-type Language = 'zh' | 'en'
+export type Language = 'zh' | 'en'
 type Facts = Readonly<Record<string, number>>
 
-const events: Readonly<Record<string, Readonly<Record<Language, string>>>> = {
+const events: Readonly<Record<NoticeEvent, Readonly<Record<Language, string>>>> = {
   opened: { zh: '告警', en: 'ALERT' },
   repeated: { zh: '告警未处理', en: 'STILL OPEN' },
   escalated: { zh: '告警升级', en: 'ESCALATED' },
@@ -45,16 +45,14 @@ export const localMinute = (ms: number): string =>
 export const kindText = (kind: string, facts: Facts, language: Language): string =>
   kinds[kind]?.[language](facts) ?? kind
 
-/** One line per notice: event, hospital, feed, what, since when, number. Holds nothing of any message. */
-export function noticeText(notices: readonly DueNotice[], language: Language): string {
-  return notices
-    .map(({ event, alert }) => {
-      const who = alert.feed === null ? (language === 'zh' ? '平台' : 'platform') : `${alert.hospital} ${alert.feed}`
-      const what = kindText(alert.kind, alert.facts, language)
-      const since = `${language === 'zh' ? '始于' : 'since'} ${localMinute(alert.since)}`
-      return `[${events[event]![language]}] ${who}: ${what} (${since}, #${alert.id})`
-    })
-    .join('\n')
+export const eventText = (event: NoticeEvent, language: Language): string => events[event][language]
+
+/** One line: event, hospital, feed, what, since when, number. Holds nothing of any message. */
+export function noticeLine({ event, alert }: DueNotice, language: Language): string {
+  const who = alert.feed === null ? (language === 'zh' ? '平台' : 'platform') : `${alert.hospital} ${alert.feed}`
+  const what = kindText(alert.kind, alert.facts, language)
+  const since = `${language === 'zh' ? '始于' : 'since'} ${localMinute(alert.since)}`
+  return `[${eventText(event, language)}] ${who}: ${what} (${since}, #${alert.id})`
 }
 
 /** What machines get: the same, as JSON. Times are ISO 8601. */

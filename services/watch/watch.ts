@@ -7,10 +7,13 @@ import {
   countHours,
   liveContents,
   newestPositions,
-  readHours,
-  readWatchedFeed,
-  watchFeed,
+  readFeedHours,
+  readWatchedFeeds,
+  watchFeeds,
   type ArchivedContent,
+  type FeedHour,
+  type LedgerPlace,
+  type LedgerPosition,
 } from '../../repository/feed-hours.js'
 import { Dictionaries } from '../../repository/dictionaries.js'
 import { planAlerts, type Judged } from './alert-plan.js'
@@ -18,7 +21,7 @@ import { dayMs, dayOf, hourOf, loadCalendar, missingYears, type Calendar } from 
 import { openChannel } from './channels.js'
 import type { WatchConfig } from './config.js'
 import { deliver } from './deliver.js'
-import { firstHourLearnt, learnHabit, type Habit } from './habit.js'
+import { hoursLearnt, learnHabit, type Habit } from './habit.js'
 import { judge, type Finding } from './judge.js'
 import { covered, maintenanceOf, type Interval } from './maintenance.js'
 import { findClockJump, samplesMax, type ClockJump, type ClockSample } from './sender-clock.js'
@@ -40,6 +43,9 @@ export interface WatchOptions {
 const maintenanceBackDays = 120
 const positionsMax = 2000
 const samplesPerRound = 3
+/** Feeds whose newest messages are looked at in one round, and whose habits are learnt with one query. */
+const feedsPerQuery = 100
+const lookAgainMs = 10 * 60_000
 
 /** What is remembered of a feed between rounds; all of it is read again from the repository after a restart. */
 interface FeedMemory {
@@ -50,8 +56,13 @@ interface FeedMemory {
   sampledSeq: number
   sampledEpoch: number
   sequence: SequenceFaults
-  /** A fault in the numbering may still settle. */
-  sequenceAt: number
+  lookedAt: number
+  /** The newest message is old enough for its neighbours to have overtaken it: another look would say the same. */
+  isSettled: boolean
+  /** Messages have come in since. */
+  hasNews: boolean
+  /** Rounds since, for as many clocks are sampled as if each had looked. */
+  roundsSince: number
   clockJump: ClockJump | undefined
   habit: Habit | undefined
   habitDay: number
@@ -68,31 +79,32 @@ export interface Watch {
 export function openWatch(options: WatchOptions): Watch {
   const { db, config, environment, metrics, logger, now } = options
   const calendar = loadCalendar(config.holidays)
+  const opened = Object.entries(config.channels ?? {}).map(([name, channel]) => ({
+    name,
+    channel: openChannel(name, channel, now),
+  }))
   const memories = new Map<number, FeedMemory>()
   let known = false
 
   const meet = async (): Promise<void> => {
     const dictionaries = new Dictionaries(db)
-    for (const { name, hospital } of options.feeds) {
-      const idOf = (): number | undefined => {
-        const hospitalId = dictionaries.hospital(hospital)
-        return hospitalId === undefined ? undefined : dictionaries.feed(name, hospitalId, environment)
-      }
-      while (idOf() === undefined) await dictionaries.resolve()
-      const feedId = idOf()!
-      await watchFeed(db, feedId, now())
-      memories.set(feedId, newMemory(feedId, name, hospital))
+    const idOf = ({ name, hospital }: { name: string; hospital: string }): number | undefined => {
+      const hospitalId = dictionaries.hospital(hospital)
+      return hospitalId === undefined ? undefined : dictionaries.feed(name, hospitalId, environment)
     }
+    // all are asked for before any is resolved: two rounds, of hospitals and of feeds
+    while (options.feeds.map(idOf).includes(undefined)) await dictionaries.resolve()
+    for (const feed of options.feeds) {
+      const feedId = idOf(feed)!
+      memories.set(feedId, newMemory(feedId, feed.name, feed.hospital))
+    }
+    await watchFeeds(db, [...memories.keys()], now())
     known = true
   }
 
   const round = async (): Promise<void> => {
     if (!known) await meet()
-    const judged: Judged[] = [platform(calendar, now())]
-    for (const memory of memories.values()) {
-      const one = await judgeFeed(memory, options, calendar)
-      if (one !== undefined) judged.push(one)
-    }
+    const judged = [platform(calendar, now()), ...(await judgeFeeds([...memories.values()], options, calendar))]
     const watched = new Set(memories.keys())
     const policy = {
       routes: config.routes ?? [],
@@ -121,8 +133,8 @@ export function openWatch(options: WatchOptions): Watch {
           'the holiday file does not know this year: holidays are taken for ordinary days',
         )
       }
-      const channels = Object.entries(config.channels ?? {}).map(([name, channel]) =>
-        deliver({ db, name, channel: openChannel(channel, now), environment, now, logger }, 2000, signal),
+      const channels = opened.map(({ name, channel }) =>
+        deliver({ db, name, channel, environment, now, logger }, 2000, signal),
       )
       const rounds = async (): Promise<void> => {
         while (!signal.aborted) {
@@ -148,7 +160,10 @@ const newMemory = (feedId: number, name: string, hospital: string): FeedMemory =
   sampledSeq: 0,
   sampledEpoch: 0,
   sequence: { dense: false },
-  sequenceAt: 0,
+  lookedAt: 0,
+  isSettled: false,
+  hasNews: false,
+  roundsSince: 0,
   clockJump: undefined,
   habit: undefined,
   habitDay: Number.NaN,
@@ -161,79 +176,133 @@ function platform(calendar: Calendar, now: number): Judged {
   return { feedId: null, feed: null, hospital: null, findings }
 }
 
-/** Undefined while the feed is under maintenance: what is open stays as it is, nothing new is opened. */
-async function judgeFeed(memory: FeedMemory, options: WatchOptions, calendar: Calendar): Promise<Judged | undefined> {
+/** Every feed but those under maintenance: of these what is open stays as it is, and nothing new is opened. */
+async function judgeFeeds(
+  memories: readonly FeedMemory[],
+  options: WatchOptions,
+  calendar: Calendar,
+): Promise<readonly Judged[]> {
   const { db, config, now } = options
-  const { feedId, name, hospital } = memory
-  const hasNews = await countHours(db, feedId)
+  const feedIds = memories.map(({ feedId }) => feedId)
+  const news = await countHours(db, feedIds)
   const at = now()
-  const feed = { feed: name, hospital }
-  const maintenance = maintenanceOf(config.maintenance ?? [], feed, [at - maintenanceBackDays * dayMs, at + 1])
-  if (hasNews || at - memory.sequenceAt >= 10 * 60_000) await lookAtMessages(memory, options)
-  const watched = await readWatchedFeed(db, feedId)
-  const habit = await habitOf(memory, db, calendar, maintenance, at)
-  if (covered(maintenance, [at, at + 1]) > 0) return undefined
-  const minimum = config.minimumVolumes?.[name]
-  const findings = judge(
-    {
-      now: at,
-      watchedSince: watched?.since ?? at,
-      lastReceivedAt: watched?.lastReceivedAt ?? undefined,
-      habit,
-      calendar,
-      maintenance,
-      ...(minimum !== undefined && { minimum }),
-      recent: minimum === undefined ? [] : await readHours(db, feedId, hourOf(at) - 31 * 24),
-      sequence: memory.sequence,
-      clockJump: memory.clockJump,
-    },
-    config.probability ?? 1e-6,
+  for (const memory of memories) {
+    memory.hasNews ||= news.has(memory.feedId)
+    memory.roundsSince++
+  }
+  await lookAtMessages(waitingForALook(memories, at), options)
+  const watched = new Map((await readWatchedFeeds(db, feedIds)).map((feed) => [feed.feedId, feed]))
+  const maintained = new Map(
+    memories.map(({ feedId, name, hospital }) => [
+      feedId,
+      maintenanceOf(config.maintenance ?? [], { feed: name, hospital }, [at - maintenanceBackDays * dayMs, at + 1]),
+    ]),
   )
-  return { feedId, ...feed, findings }
+  await learnHabits(memories, db, calendar, maintained, at)
+  const minimumOf = ({ name }: FeedMemory) => config.minimumVolumes?.[name]
+  const counted = memories.filter((memory) => minimumOf(memory) !== undefined).map(({ feedId }) => feedId)
+  const recent =
+    counted.length === 0
+      ? new Map<number, readonly FeedHour[]>()
+      : await readFeedHours(db, counted, { fromHour: hourOf(at) - 31 * 24 })
+  return memories.flatMap((memory): readonly Judged[] => {
+    const { feedId, name, hospital, sequence, clockJump } = memory
+    const maintenance = maintained.get(feedId) ?? []
+    if (covered(maintenance, [at, at + 1]) > 0) return []
+    const minimum = minimumOf(memory)
+    const findings = judge(
+      {
+        now: at,
+        watchedSince: watched.get(feedId)?.since ?? at,
+        lastReceivedAt: watched.get(feedId)?.lastReceivedAt ?? undefined,
+        habit: memory.habit!,
+        calendar,
+        maintenance,
+        ...(minimum !== undefined && { minimum }),
+        recent: recent.get(feedId) ?? [],
+        sequence,
+        clockJump,
+      },
+      config.probability ?? 1e-6,
+    )
+    return [{ feedId, feed: name, hospital, findings }]
+  })
 }
 
-/** Learnt once a day, from whole days. */
-async function habitOf(
-  memory: FeedMemory,
+/** Those not looked at for longest, so that a round reads as much whatever the number of feeds. */
+function waitingForALook(memories: readonly FeedMemory[], at: number): readonly FeedMemory[] {
+  return memories
+    .filter(({ hasNews, isSettled, lookedAt }) => hasNews || (!isSettled && at - lookedAt >= lookAgainMs))
+    .sort((a, b) => a.lookedAt - b.lookedAt)
+    .slice(0, feedsPerQuery)
+}
+
+/** Learnt once a day, from whole days: at first all of them, then one query's worth a round. */
+async function learnHabits(
+  memories: readonly FeedMemory[],
   db: Database,
   calendar: Calendar,
-  maintenance: readonly Interval[],
+  maintained: ReadonlyMap<number, readonly Interval[]>,
   now: number,
-): Promise<Habit> {
-  if (memory.habit === undefined || memory.habitDay !== dayOf(now)) {
-    const counts = await readHours(db, memory.feedId, firstHourLearnt(now))
-    memory.habit = learnHabit(counts, { now, calendar, maintenance })
-    memory.habitDay = dayOf(now)
+): Promise<void> {
+  const unlearnt = memories.filter(({ habit }) => habit === undefined)
+  const stale = memories.filter(({ habit, habitDay }) => habit !== undefined && habitDay !== dayOf(now))
+  const due = [...unlearnt, ...stale].slice(0, Math.max(unlearnt.length, feedsPerQuery))
+  for (let first = 0; first < due.length; first += feedsPerQuery) {
+    const some = due.slice(first, first + feedsPerQuery)
+    const ids = some.map(({ feedId }) => feedId)
+    const counts = await readFeedHours(db, ids, hoursLearnt(now, calendar))
+    for (const memory of some) {
+      const maintenance = maintained.get(memory.feedId) ?? []
+      memory.habit = learnHabit(counts.get(memory.feedId) ?? [], { now, calendar, maintenance })
+      memory.habitDay = dayOf(now)
+    }
   }
-  return memory.habit
 }
 
-async function lookAtMessages(memory: FeedMemory, options: WatchOptions): Promise<void> {
+/** Numbers and clocks of these feeds, all in two queries. */
+async function lookAtMessages(memories: readonly FeedMemory[], options: WatchOptions): Promise<void> {
+  if (memories.length === 0) return
   const { db, now, config } = options
-  const positions = await newestPositions(db, memory.feedId, positionsMax)
-  memory.sequence = findSequenceFaults(positions, now())
-  memory.sequenceAt = now()
-  const newest = positions.at(-1)
-  if (newest === undefined) return
-  const isNew = ({ epoch, seq }: { epoch: number; seq: number }): boolean =>
-    epoch > memory.sampledEpoch || (epoch === memory.sampledEpoch && seq > memory.sampledSeq)
-  const fresh = positions.filter(isNew)
-  // after a restart the past is sampled as far as the window reaches
-  const wanted = spread(fresh, memory.sampledEpoch === 0 ? samplesMax : samplesPerRound)
-  memory.sampledEpoch = newest.epoch
-  memory.sampledSeq = newest.seq
-  const found: ClockSample[] = []
-  for (const content of await liveContents(
+  const found = await newestPositions(
     db,
-    memory.feedId,
-    newest.epoch,
-    wanted.map(({ seq }) => seq),
-  )) {
-    const messageTime = await options.messageTime(content)
-    if (messageTime !== null) found.push({ receivedAt: content.receivedAt, messageTime })
+    memories.map(({ feedId }) => feedId),
+    positionsMax,
+  )
+  const places = memories.flatMap((memory) => lookAtNumbers(memory, found.get(memory.feedId) ?? [], now()))
+  if (places.length === 0) return
+  const contents = await liveContents(db, places)
+  for (const memory of memories) {
+    const samples: ClockSample[] = []
+    for (const content of contents.get(memory.feedId) ?? []) {
+      const messageTime = await options.messageTime(content)
+      if (messageTime !== null) samples.push({ receivedAt: content.receivedAt, messageTime })
+    }
+    if (samples.length === 0) continue
+    memory.samples = [...memory.samples, ...samples].slice(-samplesMax)
+    memory.clockJump = findClockJump(memory.samples, (config.clockJumpMinutes ?? 5) * 60_000)
   }
-  memory.samples = [...memory.samples, ...found].slice(-samplesMax)
-  memory.clockJump = findClockJump(memory.samples, (config.clockJumpMinutes ?? 5) * 60_000)
+}
+
+/** Keeps what the numbers of a feed say; the messages whose clock is to be sampled. */
+function lookAtNumbers(memory: FeedMemory, positions: readonly LedgerPosition[], now: number): readonly LedgerPlace[] {
+  const { feedId, sampledEpoch, sampledSeq } = memory
+  const isNew = ({ epoch, seq }: LedgerPosition): boolean =>
+    epoch > sampledEpoch || (epoch === sampledEpoch && seq > sampledSeq)
+  // after a restart the past is sampled as far as the window reaches
+  const wanted = sampledEpoch === 0 ? samplesMax : Math.min(samplesMax, samplesPerRound * memory.roundsSince)
+  const places = spread(positions.filter(isNew), wanted).map(({ epoch, seq }) => ({ feedId, epoch, seq }))
+  memory.sequence = findSequenceFaults(positions, now)
+  memory.lookedAt = now
+  memory.hasNews = false
+  memory.roundsSince = 0
+  const newest = positions.at(-1)
+  memory.isSettled = newest === undefined || now - newest.receivedAt > lookAgainMs
+  if (newest !== undefined) {
+    memory.sampledEpoch = newest.epoch
+    memory.sampledSeq = newest.seq
+  }
+  return places
 }
 
 /** At most `count` of the entries, evenly spread, the last one among them. */

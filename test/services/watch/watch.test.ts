@@ -162,7 +162,14 @@ describe.each(engines)('watch on $name', ({ open }) => {
   }
   const send = (name: string, config: ChannelConfig): Promise<number> =>
     deliverDue(
-      { db: database.db, name, channel: openChannel(config, () => now), environment: 'test', now: () => now, logger },
+      {
+        db: database.db,
+        name,
+        channel: openChannel(name, config, () => now),
+        environment: 'test',
+        now: () => now,
+        logger,
+      },
       new AbortController().signal,
     )
   const kindsOpen = async (): Promise<string[]> =>
@@ -359,6 +366,21 @@ describe.each(engines)('watch on $name', ({ open }) => {
     // after a restart the same past opens nothing again
     await openings({}).round()
     expect(await kindsOpen()).toEqual([])
+  }, 60_000)
+
+  test('a number that is missing shortly before a feed pauses is told ten minutes later', async () => {
+    const watch = openings({})
+    const last = at('2026-06-10T09:30')
+    const sent = rawMessages(Array.from({ length: 60 }, (_, index) => last - (59 - index) * minuteMs))
+    await archived(
+      sent.map((message) => (message.seq > 58 ? { ...message, controlId: `SYN${message.seq + 1}` } : message)),
+    )
+    now = last + 1000
+    await watch.round()
+    expect(await kindsOpen(), 'it may still come').toEqual([])
+    now = last + 11 * minuteMs
+    await watch.round()
+    expect(await kindsOpen()).toEqual(['sequence-gap'])
   }, 60_000)
 
   test('a minimum volume holds for a feed without a habit; maintenance opens nothing and closes nothing', async () => {
