@@ -3,22 +3,21 @@ import { readFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import type { Command } from 'commander'
-import { hl7v2ParseOptions } from '../connectors/hl7v2/parse-options.js'
 import { systemClock } from '../core/clock.js'
 import { UsageError } from '../core/errors.js'
 import { createSigningKeys, keyIdOf, readSigningKey, readVerifyingKey, type Signature } from '../core/signing.js'
 import { folderObjectStore } from '../log/object-store.js'
 import type { Database } from '../repository/database.js'
-import { listActivations, recordActivation } from '../repository/feed-activation.js'
+import { listActivations, messagesWaiting, readActivations, recordActivation } from '../repository/feed-activation.js'
 import { findFeed } from '../repository/feed-hours.js'
 import { dayStart } from '../repository/months.js'
 import { checklist } from '../services/acceptance/checklist.js'
 import { readOutageWindows } from '../services/acceptance/declared-outage.js'
 import { openEvidence, type EvidenceReader } from '../services/acceptance/gather.js'
 import { dayOf } from '../services/acceptance/observe.js'
+import { isChanged } from '../services/acceptance/activation.js'
 import {
   activationFaults,
-  configurationHash,
   faultTexts,
   judgeReport,
   readReport,
@@ -31,6 +30,7 @@ import { readHospitalCounts, readWaivers } from '../services/acceptance/inputs.j
 import { itemTable, watchChecklist, type Judged } from './acceptance-watch.js'
 import { loadConfiguration, type Configuration, type FeedConfig } from './config.js'
 import { connectors } from './connectors.js'
+import { readingHash } from './feed-hash.js'
 import { onRepository, withPlace, type PlaceFlags } from './repository-access.js'
 import { catalogueOf, ciphersOf } from './runtime.js'
 import { exitCodes, table, type Terminal } from './terminal.js'
@@ -129,6 +129,10 @@ export function acceptanceCommand(program: Command, terminal: Terminal): void {
     .description('take a feed out of production: its messages wait as dead letters')
     .requiredOption('--reason <text>', 'why')
     .action((feed: string, flags: ActivateFlags) => deactivate(feed, flags, terminal))
+  withPlace(acceptance.command('list'))
+    .description('how each feed of the configuration stands in production, and how many of its messages wait')
+    .option('--json', 'one JSON object per line')
+    .action((flags: PlaceFlags & { readonly json?: boolean }) => list(flags, terminal))
   withPlace(acceptance.command('activations'))
     .description('who activated and deactivated which feed, when and on what grounds; the newest first')
     .option('--feed <name>', 'this feed only')
@@ -200,7 +204,7 @@ async function run(name: string, flags: RunFlags, terminal: Terminal, product: s
         platformName: acceptance.platformName ?? null,
         feed: name,
         connector: feed.connector,
-        configurationSha256: hashOf(feed),
+        configurationSha256: readingHash(feed),
         period: { from, to },
         generatedAt: now,
         generatedBy: by,
@@ -292,7 +296,7 @@ async function activate(name: string, flags: ActivateFlags, terminal: Terminal):
     throw new UsageError('a feed is activated on --report FILE, or on --override "reason": give one of them')
   }
   if (override?.trim() === '') throw new UsageError('--override needs a reason')
-  const configurationSha256 = hashOf(feed)
+  const configurationSha256 = readingHash(feed)
   let reportSha256: string | null = null
   if (file !== undefined) {
     const { trustedKeyFiles = [], reportDaysMax = 30 } = configuration.acceptance ?? {}
@@ -361,6 +365,55 @@ async function record(
   )
 }
 
+/** Exit code 1 where a feed is not active, waits, or is read otherwise than when it was activated. */
+async function list(flags: PlaceFlags & { readonly json?: boolean }, terminal: Terminal): Promise<void> {
+  if (flags.config === undefined) throw new UsageError('name the configuration of production with --config')
+  const { environment, feeds } = await loadConfiguration(flags.config, connectors, terminal.environment.variables)
+  if (environment !== 'production') throw new UsageError('in a test environment every feed may write')
+  const entries = await onRepository(flags, terminal, async (db) => {
+    const activations = await readActivations(db)
+    const shown: FeedState[] = []
+    for (const feed of feeds) {
+      const { name, hospital } = feed
+      const last = activations.find((one) => one.feed === name && one.hospital === hospital)
+      const [found] = (await findFeed(db, name, environment)).filter((one) => one.hospital === hospital)
+      const waiting = found === undefined ? undefined : await messagesWaiting(db, found.id)
+      shown.push({
+        ...{ hospital, feed: name, isActive: last?.isActive ?? false },
+        isChanged: isChanged(last, readingHash(feed)),
+        ...{ by: last?.by ?? null, at: last?.at ?? null },
+        ...{ waiting: waiting?.messages ?? 0, waitingSince: waiting?.since ?? null },
+      })
+    }
+    return shown
+  })
+  const time = (at: number | null): string => (at === null ? '' : new Date(at).toISOString())
+  if (flags.json === true) entries.forEach((entry) => terminal.out(`${JSON.stringify(entry)}\n`))
+  else {
+    const rows = entries.map(({ hospital, feed, isActive, isChanged: changed, by, at, waiting, waitingSince }) => [
+      ...[hospital, feed, isActive ? (changed ? 'changed since acceptance' : 'active') : 'not active'],
+      ...[by ?? '', time(at), String(waiting), time(waitingSince)],
+    ])
+    terminal.out(table([['hospital', 'feed', 'state', 'by', 'at', 'waiting', 'since'], ...rows]))
+  }
+  const isWell = entries.every(({ isActive, isChanged: changed, waiting }) => isActive && !changed && waiting === 0)
+  process.exitCode = isWell ? exitCodes.ok : exitCodes.found
+}
+
+interface FeedState {
+  readonly hospital: string
+  readonly feed: string
+  readonly isActive: boolean
+  /** Read by other settings than when it was activated. */
+  readonly isChanged: boolean
+  readonly by: string | null
+  /** ms */
+  readonly at: number | null
+  readonly waiting: number
+  /** Receipt of the first, ms. */
+  readonly waitingSince: number | null
+}
+
 async function productionFeed(
   name: string,
   flags: PlaceFlags,
@@ -386,13 +439,6 @@ async function feedOf(
   }
   return { configuration, feed }
 }
-
-/** Only what decides how messages are read. */
-const hashOf = ({ connector, settings }: FeedConfig): string =>
-  configurationHash(
-    connector,
-    Object.fromEntries(Object.entries(settings).filter(([key]) => Object.hasOwn(hl7v2ParseOptions, key))),
-  )
 
 function actor({ by }: { readonly by?: string }): string {
   const name = (by ?? userInfo().username).trim()

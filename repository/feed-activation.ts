@@ -31,6 +31,30 @@ export async function readActiveFeeds(
   )
 }
 
+/** The entry that counts of each feed. @throws RetryableError */
+export async function readActivations(db: Database): Promise<readonly FeedActivation[]> {
+  return db.transaction((tx) =>
+    tx.query<FeedActivation>(
+      `SELECT DISTINCT ON (hospital, feed) ${columns} FROM feed_activation ORDER BY hospital, feed, id DESC`,
+    ),
+  )
+}
+
+/** Messages of a feed that wait for its activation, and the receipt of the first, ms; undefined where none does. */
+export async function messagesWaiting(
+  db: Database,
+  feedId: number,
+): Promise<{ readonly messages: number; readonly since: number } | undefined> {
+  const [row] = await db.transaction((tx) =>
+    tx.query<{ messages: number; since: number | null }>(
+      `SELECT count(*) AS messages, epoch_ms(min(received_at)) AS since FROM dead_letter
+       WHERE code = 'feed-not-activated' AND feed_id = $1::int4 AND state = 'open'`,
+      [String(feedId)],
+    ),
+  )
+  return row === undefined || row.since === null ? undefined : { messages: row.messages, since: row.since }
+}
+
 /** Adds an entry; nothing is ever changed or removed. */
 export async function recordActivation(db: Database, entry: Omit<FeedActivation, 'id'>): Promise<FeedActivation> {
   const { at, hospital, feed, isActive, by, reportSha256, configurationSha256, reason } = entry

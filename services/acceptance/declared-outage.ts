@@ -19,13 +19,14 @@ export interface ArrivedMessage {
 
 /**
  * Watches one window over the messages of a feed in order of position: what was received inside, whether it arrived after the
- * window, and whether the same spool went on without a number missing.
+ * window, and whether the same spool went on without a number missing. Receipt is by the clock of the edge, arrival by the
+ * database's: the shorter way of the two messages beside the window is taken for what clocks and an open line make out.
  */
 export class OutageObserver {
   private messages = 0
   private missing = 0
-  private arrivedInside = 0
-  private arrivalUnknown = 0
+  private readonly arrivals: (number | null)[] = []
+  private readonly lags: number[] = []
   private first: ArrivedMessage | undefined
   private last: ArrivedMessage | undefined
   private before: ArrivedMessage | undefined
@@ -43,16 +44,27 @@ export class OutageObserver {
     }
     if (isInside) {
       this.messages++
-      if (message.archivedAt === null) this.arrivalUnknown++
-      else if (message.archivedAt < to) this.arrivedInside++
+      this.arrivals.push(message.archivedAt)
+      if (this.first === undefined) this.addLag(this.before)
       this.first ??= message
       this.last = message
-    } else if (isFirstAfter && message.receivedAt >= to) this.isFollowed = true
+    } else if (isFirstAfter && message.receivedAt >= to) {
+      this.isFollowed = true
+      this.addLag(message)
+    }
     this.before = message
   }
 
+  private addLag(message: ArrivedMessage | undefined): void {
+    if (message !== undefined && message.archivedAt !== null) this.lags.push(message.archivedAt - message.receivedAt)
+  }
+
   finish(): DeclaredOutage {
-    const { messages, missing, arrivedInside, arrivalUnknown, isFollowed } = this
+    const { messages, missing, isFollowed } = this
+    const ordinaryLag = Math.min(...this.lags)
+    const known = this.lags.length === 0 ? [] : this.arrivals.filter((at) => at !== null)
+    const arrivedInside = known.filter((at) => at - ordinaryLag < this.window.to).length
+    const arrivalUnknown = messages - known.length
     return {
       ...this.window,
       ...{ messages, missing, arrivedInside, arrivalUnknown, isFollowed },

@@ -12,7 +12,9 @@ import {
   watchFeed,
   type ArchivedContent,
 } from '../../repository/feed-hours.js'
+import { messagesWaiting, readActivations, type FeedActivation } from '../../repository/feed-activation.js'
 import { Dictionaries } from '../../repository/dictionaries.js'
+import { isChanged } from '../acceptance/activation.js'
 import { planAlerts, type Judged } from './alert-plan.js'
 import { dayMs, dayOf, hourOf, loadCalendar, missingYears, type Calendar } from './calendar.js'
 import { openChannel } from './channels.js'
@@ -24,11 +26,18 @@ import { covered, maintenanceOf, type Interval } from './maintenance.js'
 import { findClockJump, samplesMax, type ClockJump, type ClockSample } from './sender-clock.js'
 import { findSequenceFaults, type SequenceFaults } from './sequence.js'
 
+export interface WatchedConfig {
+  readonly name: string
+  readonly hospital: string
+  /** `configurationHash` of the feed as it is read now. */
+  readonly configurationSha256: string
+}
+
 export interface WatchOptions {
   readonly db: Database
   readonly config: WatchConfig
   readonly environment: string
-  readonly feeds: readonly { readonly name: string; readonly hospital: string }[]
+  readonly feeds: readonly WatchedConfig[]
   /** A message's own time (MSH-7), ms; null where it has none or cannot be read. */
   readonly messageTime: (content: ArchivedContent) => Promise<number | null>
   readonly metrics: Metrics
@@ -46,6 +55,7 @@ interface FeedMemory {
   readonly feedId: number
   readonly name: string
   readonly hospital: string
+  readonly configurationSha256: string
   samples: readonly ClockSample[]
   sampledSeq: number
   sampledEpoch: number
@@ -73,7 +83,8 @@ export function openWatch(options: WatchOptions): Watch {
 
   const meet = async (): Promise<void> => {
     const dictionaries = new Dictionaries(db)
-    for (const { name, hospital } of options.feeds) {
+    for (const configured of options.feeds) {
+      const { name, hospital } = configured
       const idOf = (): number | undefined => {
         const hospitalId = dictionaries.hospital(hospital)
         return hospitalId === undefined ? undefined : dictionaries.feed(name, hospitalId, environment)
@@ -81,16 +92,17 @@ export function openWatch(options: WatchOptions): Watch {
       while (idOf() === undefined) await dictionaries.resolve()
       const feedId = idOf()!
       await watchFeed(db, feedId, now())
-      memories.set(feedId, newMemory(feedId, name, hospital))
+      memories.set(feedId, newMemory(feedId, configured))
     }
     known = true
   }
 
   const round = async (): Promise<void> => {
     if (!known) await meet()
+    const activations = environment === 'production' ? await readActivations(db) : []
     const judged: Judged[] = [platform(calendar, now())]
     for (const memory of memories.values()) {
-      const one = await judgeFeed(memory, options, calendar)
+      const one = await judgeFeed(memory, options, calendar, activations)
       if (one !== undefined) judged.push(one)
     }
     const watched = new Set(memories.keys())
@@ -140,10 +152,9 @@ export function openWatch(options: WatchOptions): Watch {
   }
 }
 
-const newMemory = (feedId: number, name: string, hospital: string): FeedMemory => ({
+const newMemory = (feedId: number, configured: WatchedConfig): FeedMemory => ({
   feedId,
-  name,
-  hospital,
+  ...configured,
   samples: [],
   sampledSeq: 0,
   sampledEpoch: 0,
@@ -162,7 +173,12 @@ function platform(calendar: Calendar, now: number): Judged {
 }
 
 /** Undefined while the feed is under maintenance: what is open stays as it is, nothing new is opened. */
-async function judgeFeed(memory: FeedMemory, options: WatchOptions, calendar: Calendar): Promise<Judged | undefined> {
+async function judgeFeed(
+  memory: FeedMemory,
+  options: WatchOptions,
+  calendar: Calendar,
+  activations: readonly FeedActivation[],
+): Promise<Judged | undefined> {
   const { db, config, now } = options
   const { feedId, name, hospital } = memory
   const hasNews = await countHours(db, feedId)
@@ -173,6 +189,7 @@ async function judgeFeed(memory: FeedMemory, options: WatchOptions, calendar: Ca
   const watched = await readWatchedFeed(db, feedId)
   const habit = await habitOf(memory, db, calendar, maintenance, at)
   if (covered(maintenance, [at, at + 1]) > 0) return undefined
+  const activation = activations.find((one) => one.feed === name && one.hospital === hospital)
   const minimum = config.minimumVolumes?.[name]
   const findings = judge(
     {
@@ -186,6 +203,8 @@ async function judgeFeed(memory: FeedMemory, options: WatchOptions, calendar: Ca
       recent: minimum === undefined ? [] : await readHours(db, feedId, hourOf(at) - 31 * 24),
       sequence: memory.sequence,
       clockJump: memory.clockJump,
+      waiting: await messagesWaiting(db, feedId),
+      isChanged: isChanged(activation, memory.configurationSha256),
     },
     config.probability ?? 1e-6,
   )
