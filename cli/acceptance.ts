@@ -3,22 +3,21 @@ import { readFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import type { Command } from 'commander'
-import { hl7v2ParseOptions } from '../connectors/hl7v2/parse-options.js'
 import { systemClock } from '../core/clock.js'
 import { UsageError } from '../core/errors.js'
-import { pause } from '../core/pause.js'
 import { createSigningKeys, keyIdOf, readSigningKey, readVerifyingKey, type Signature } from '../core/signing.js'
 import { folderObjectStore } from '../log/object-store.js'
 import type { Database } from '../repository/database.js'
-import { listActivations, recordActivation } from '../repository/feed-activation.js'
+import { listActivations, messagesWaiting, readActivations, recordActivation } from '../repository/feed-activation.js'
 import { findFeed } from '../repository/feed-hours.js'
 import { dayStart } from '../repository/months.js'
 import { checklist } from '../services/acceptance/checklist.js'
-import { gatherEvidence } from '../services/acceptance/gather.js'
+import { readOutageWindows } from '../services/acceptance/declared-outage.js'
+import { openEvidence, type EvidenceReader } from '../services/acceptance/gather.js'
 import { dayOf } from '../services/acceptance/observe.js'
+import { isChanged } from '../services/acceptance/activation.js'
 import {
   activationFaults,
-  configurationHash,
   faultTexts,
   judgeReport,
   readReport,
@@ -28,8 +27,10 @@ import {
   type ReportFault,
 } from '../services/acceptance/report.js'
 import { readHospitalCounts, readWaivers } from '../services/acceptance/inputs.js'
+import { itemTable, watchChecklist, type Judged } from './acceptance-watch.js'
 import { loadConfiguration, type Configuration, type FeedConfig } from './config.js'
 import { connectors } from './connectors.js'
+import { readingHash } from './feed-hash.js'
 import { onRepository, withPlace, type PlaceFlags } from './repository-access.js'
 import { catalogueOf, ciphersOf } from './runtime.js'
 import { exitCodes, table, type Terminal } from './terminal.js'
@@ -41,6 +42,7 @@ interface RunFlags extends PlaceFlags {
   readonly out: string
   readonly waive?: string[]
   readonly by?: string
+  readonly outage?: string[]
   readonly watch?: boolean
   readonly json?: boolean
 }
@@ -55,6 +57,8 @@ interface ActivateFlags extends PlaceFlags {
 
 const dayMs = 86_400_000
 const watchEveryMs = 5000
+/** How long a message is waited for whose number was passed, or that has no receipts yet. */
+const watchPatienceMs = 60_000
 
 export function acceptanceCommand(program: Command, terminal: Terminal): void {
   const acceptance = program
@@ -66,6 +70,10 @@ export function acceptanceCommand(program: Command, terminal: Terminal): void {
     .option('--to <YYYY-MM-DD>', 'last day of receipt (default: today)')
     .option('--counts <file>', "the hospital's own counts: CSV with a day (YYYY-MM-DD) and a number on each line")
     .option('--out <dir>', 'folder the report is written to', '.')
+    .option(
+      '--outage <time...>',
+      'the way was down within this time: 10:01-10:05 (on the day of --to), 2026-03-03T10:01-10:05',
+    )
     .option('--waive <item=reason...>', 'take it on that an item was not passed; the report names who and why')
     .option('--by <name>', 'who runs it (default: the user of this session)')
     .option('--watch', 'show the checklist as it fills, with what to do next; ends when all is shown or on Ctrl-C')
@@ -121,6 +129,10 @@ export function acceptanceCommand(program: Command, terminal: Terminal): void {
     .description('take a feed out of production: its messages wait as dead letters')
     .requiredOption('--reason <text>', 'why')
     .action((feed: string, flags: ActivateFlags) => deactivate(feed, flags, terminal))
+  withPlace(acceptance.command('list'))
+    .description('how each feed of the configuration stands in production, and how many of its messages wait')
+    .option('--json', 'one JSON object per line')
+    .action((flags: PlaceFlags & { readonly json?: boolean }) => list(flags, terminal))
   withPlace(acceptance.command('activations'))
     .description('who activated and deactivated which feed, when and on what grounds; the newest first')
     .option('--feed <name>', 'this feed only')
@@ -173,14 +185,18 @@ async function run(name: string, flags: RunFlags, terminal: Terminal, product: s
     from: dayStart(from),
     to: dayStart(to) + dayMs,
     hospitalCounts,
+    outageWindows: readOutageWindows(flags.outage ?? [], to),
   }
-  const judgeNow = async (db: Database) => {
-    const [found] = (await findFeed(db, name, 'test')).filter(({ hospital }) => hospital === feed.hospital)
-    if (found === undefined) return undefined
-    const now = systemClock.now()
-    const evidence = await gatherEvidence({ ...gathering, db, feed: found, now })
-    return judgeReport(
-      {
+  const judging = (db: Database, patienceMs: number): (() => Promise<Judged | undefined>) => {
+    let evidence: EvidenceReader | undefined
+    return async () => {
+      if (evidence === undefined) {
+        const [found] = (await findFeed(db, name, 'test')).filter(({ hospital }) => hospital === feed.hospital)
+        if (found === undefined) return undefined
+        evidence = openEvidence({ ...gathering, db, feed: found }, patienceMs)
+      }
+      const now = systemClock.now()
+      const facts = {
         product,
         environment: configuration.environment,
         hospital: feed.hospital,
@@ -188,18 +204,20 @@ async function run(name: string, flags: RunFlags, terminal: Terminal, product: s
         platformName: acceptance.platformName ?? null,
         feed: name,
         connector: feed.connector,
-        configurationSha256: hashOf(feed),
+        configurationSha256: readingHash(feed),
         period: { from, to },
         generatedAt: now,
         generatedBy: by,
-      },
-      evidence,
-      waivers,
-    )
+      }
+      return judgeReport(facts, await evidence.gather(now), waivers)
+    }
   }
-  const judged = await onRepository(flags, terminal, (db) =>
-    flags.watch === true ? watch(() => judgeNow(db), terminal) : judgeNow(db),
-  )
+  const judged = await onRepository(flags, terminal, async (db) => {
+    if (flags.watch !== true) return judging(db, 0)()
+    const seen = await watch(judging(db, watchPatienceMs), terminal)
+    // what is signed is read as a whole, at one time
+    return key === undefined ? seen : judging(db, 0)()
+  })
   if (judged === undefined) throw new UsageError(`the repository knows no feed ${name} of ${feed.hospital} yet`)
   const { report, unusable } = judged
   if (unusable.length > 0) {
@@ -214,44 +232,16 @@ async function run(name: string, flags: RunFlags, terminal: Terminal, product: s
   process.exitCode = report.conclusion === 'passed' ? exitCodes.ok : exitCodes.found
 }
 
-type Judged = ReturnType<typeof judgeReport>
-
-/** Judges again and again, and tells the two engineers on the phone what is wanted next. */
-async function watch(judgeNow: () => Promise<Judged | undefined>, terminal: Terminal): Promise<Judged | undefined> {
+/** Until all is shown or Ctrl-C; a second one ends the process. */
+async function watch(judge: () => Promise<Judged | undefined>, terminal: Terminal): Promise<Judged | undefined> {
   const stop = new AbortController()
   const onSignal = (): void => stop.abort()
   process.once('SIGINT', onSignal)
   try {
-    let before = ''
-    for (;;) {
-      const judged = await judgeNow()
-      const open = judged?.report.items.filter(({ result }) => result === 'failed' || result === 'not-shown') ?? []
-      const shown =
-        judged === undefined ? 'no message of the feed has arrived yet\n' : itemTable(judged.report, terminal)
-      const next = checklist.items.find(({ id }) => id === open[0]?.id)
-      const text = `${shown}${next === undefined ? '' : `→ ${next.action[terminal.environment.language]}\n`}`
-      if (text !== before) terminal.err(`${terminal.interactive ? '\x1b[2J\x1b[H' : ''}${text}\n`)
-      before = text
-      if (stop.signal.aborted || (judged !== undefined && open.length === 0)) return judged
-      await pause(watchEveryMs, stop.signal)
-    }
+    return await watchChecklist(judge, terminal, { signal: stop.signal, everyMs: watchEveryMs })
   } finally {
     process.removeListener('SIGINT', onSignal)
   }
-}
-
-const marks = { passed: '✓', failed: '✗', 'not-shown': '·', waived: '~' } as const
-
-function itemTable({ items }: AcceptanceReport, { environment: { language } }: Terminal): string {
-  return table(
-    items.map(({ id, result, title, finding, waiver }) => [
-      marks[result],
-      result,
-      id,
-      title[language],
-      finding[language] + (waiver === null ? '' : ` [${waiver.by}: ${waiver.reason}]`),
-    ]),
-  )
 }
 
 /** Writes PDF, JSON and their signatures; resolves with the path of the JSON. */
@@ -306,7 +296,7 @@ async function activate(name: string, flags: ActivateFlags, terminal: Terminal):
     throw new UsageError('a feed is activated on --report FILE, or on --override "reason": give one of them')
   }
   if (override?.trim() === '') throw new UsageError('--override needs a reason')
-  const configurationSha256 = hashOf(feed)
+  const configurationSha256 = readingHash(feed)
   let reportSha256: string | null = null
   if (file !== undefined) {
     const { trustedKeyFiles = [], reportDaysMax = 30 } = configuration.acceptance ?? {}
@@ -375,6 +365,56 @@ async function record(
   )
 }
 
+/** Exit code 1 where a feed is not active, waits, or is read otherwise than when it was activated. */
+async function list(flags: PlaceFlags & { readonly json?: boolean }, terminal: Terminal): Promise<void> {
+  if (flags.config === undefined) throw new UsageError('name the configuration of production with --config')
+  const { environment, feeds } = await loadConfiguration(flags.config, connectors, terminal.environment.variables)
+  if (environment !== 'production') throw new UsageError('in a test environment every feed may write')
+  const entries = await onRepository(flags, terminal, async (db) => {
+    const activations = await readActivations(db)
+    const waitingOf = await messagesWaiting(db)
+    const shown: FeedState[] = []
+    for (const feed of feeds) {
+      const { name, hospital } = feed
+      const last = activations.find((one) => one.feed === name && one.hospital === hospital)
+      const [found] = (await findFeed(db, name, environment)).filter((one) => one.hospital === hospital)
+      const waiting = found === undefined ? undefined : waitingOf.get(found.id)
+      shown.push({
+        ...{ hospital, feed: name, isActive: last?.isActive ?? false },
+        isChanged: isChanged(last, readingHash(feed)),
+        ...{ by: last?.by ?? null, at: last?.at ?? null },
+        ...{ waiting: waiting?.messages ?? 0, waitingSince: waiting?.since ?? null },
+      })
+    }
+    return shown
+  })
+  const time = (at: number | null): string => (at === null ? '' : new Date(at).toISOString())
+  if (flags.json === true) entries.forEach((entry) => terminal.out(`${JSON.stringify(entry)}\n`))
+  else {
+    const rows = entries.map(({ hospital, feed, isActive, isChanged: changed, by, at, waiting, waitingSince }) => [
+      ...[hospital, feed, isActive ? (changed ? 'changed since acceptance' : 'active') : 'not active'],
+      ...[by ?? '', time(at), String(waiting), time(waitingSince)],
+    ])
+    terminal.out(table([['hospital', 'feed', 'state', 'by', 'at', 'waiting', 'since'], ...rows]))
+  }
+  const isWell = entries.every(({ isActive, isChanged: changed, waiting }) => isActive && !changed && waiting === 0)
+  process.exitCode = isWell ? exitCodes.ok : exitCodes.found
+}
+
+interface FeedState {
+  readonly hospital: string
+  readonly feed: string
+  readonly isActive: boolean
+  /** Read by other settings than when it was activated. */
+  readonly isChanged: boolean
+  readonly by: string | null
+  /** ms */
+  readonly at: number | null
+  readonly waiting: number
+  /** Receipt of the first, ms. */
+  readonly waitingSince: number | null
+}
+
 async function productionFeed(
   name: string,
   flags: PlaceFlags,
@@ -400,13 +440,6 @@ async function feedOf(
   }
   return { configuration, feed }
 }
-
-/** Only what decides how messages are read. */
-const hashOf = ({ connector, settings }: FeedConfig): string =>
-  configurationHash(
-    connector,
-    Object.fromEntries(Object.entries(settings).filter(([key]) => Object.hasOwn(hl7v2ParseOptions, key))),
-  )
 
 function actor({ by }: { readonly by?: string }): string {
   const name = (by ?? userInfo().username).trim()

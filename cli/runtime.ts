@@ -45,6 +45,7 @@ import { registerSchemas } from '../schemas/compatibility.js'
 import type { Configuration, Connectors } from './config.js'
 import type { Role } from './config-schema.js'
 import { runGateway } from './gateway-role.js'
+import { readingHash } from './feed-hash.js'
 import { feedStates, type FeedStates } from './feed-states.js'
 import { lateLink, linkless, type LateLink, type Link } from './late-link.js'
 import { openRepository } from './repository-access.js'
@@ -348,7 +349,11 @@ function watchRole(parts: Parts, options: RuntimeOptions, signal: AbortSignal): 
     db,
     config,
     environment,
-    feeds,
+    feeds: feeds.map((feed) => ({
+      name: feed.name,
+      hospital: feed.hospital,
+      configurationSha256: readingHash(feed),
+    })),
     messageTime,
     metrics,
     logger,

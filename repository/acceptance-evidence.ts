@@ -27,11 +27,23 @@ export interface EvidenceMessage extends Pick<
   | 'compression'
   | 'keyId'
 > {
+  /** When it reached the archive, ms by the clock of the database; null where that was not recorded yet. */
+  readonly archivedAt: number | null
   readonly receipts: readonly EvidenceReceipt[]
 }
 
-/** $1 feed, $2 and $3 bounds of receipt as ms, $4 and $5 months, $6 and $7 last position read, $8 rows at most. */
-const messagesSql = `SELECT m.epoch, m.seq, epoch_ms(m.received_at) AS "receivedAt", m.lane, m.connector,
+/** $1 feed, $2 and $3 months: epochs of the archive, each found by one look at the key. */
+const epochsSql = `WITH RECURSIVE known (epoch) AS (
+  SELECT min(epoch) FROM raw_message WHERE feed_id = $1::int4 AND month BETWEEN $2::date AND $3::date
+  UNION ALL
+  SELECT (SELECT min(m.epoch) FROM raw_message m
+    WHERE m.feed_id = $1::int4 AND m.epoch > known.epoch AND m.month BETWEEN $2::date AND $3::date)
+  FROM known WHERE known.epoch IS NOT NULL
+) SELECT epoch FROM known WHERE epoch IS NOT NULL ORDER BY epoch`
+
+/** $1 feed, $2 and $3 bounds of receipt as ms, $4 and $5 months, $6 epoch, $7 last number read, $8 rows at most. */
+const messagesSql = `SELECT m.epoch, m.seq, epoch_ms(m.received_at) AS "receivedAt",
+  epoch_ms(m.archived_at) AS "archivedAt", m.lane, m.connector,
   encode(m.message_id, 'hex') AS "messageId", m.content, m.content_ref AS "contentRef", m.content_size AS "contentSize",
   m.compression, m.key_id AS "keyId",
   (SELECT coalesce(json_agg(json_build_object('disposition', r.disposition, 'reason', r.reason,
@@ -40,19 +52,32 @@ const messagesSql = `SELECT m.epoch, m.seq, epoch_ms(m.received_at) AS "received
 FROM raw_message m
 WHERE m.feed_id = $1::int4 AND m.received_at >= to_timestamp($2::float8 / 1000)
   AND m.received_at < to_timestamp($3::float8 / 1000) AND m.month BETWEEN $4::date AND $5::date
-  AND (m.epoch, m.seq) > ($6::int4, $7::int8)
-ORDER BY m.epoch, m.seq LIMIT $8::int8`
+  AND m.epoch = $6::int4 AND m.seq > $7::int8
+ORDER BY m.seq LIMIT $8::int8`
 
 const pageRows = 500
 
-/** What the archive holds of a feed in a period (ms, the end excluded), in order of position, page by page. */
-export async function* evidenceMessages(
+/** Epochs of a feed with messages in the months of a period (ms), ascending. */
+export async function evidenceEpochs(
   db: Database,
   feedId: number,
   from: number,
   to: number,
+): Promise<readonly number[]> {
+  const values = [String(feedId), monthText(monthOf(from)), monthText(monthOf(to))]
+  const rows = await db.transaction((tx) => tx.query<{ readonly epoch: number }>(epochsSql, values))
+  return rows.map(({ epoch }) => epoch)
+}
+
+/** What the archive holds of an epoch in a period (ms, the end excluded) behind a number, ascending, page by page. */
+export async function* evidenceMessages(
+  db: Database,
+  feedId: number,
+  period: { readonly from: number; readonly to: number },
+  place: { readonly epoch: number; readonly after: number },
 ): AsyncGenerator<EvidenceMessage> {
-  let after: readonly [epoch: number, seq: number] = [0, -1]
+  const { from, to } = period
+  let { after } = place
   for (;;) {
     const page = await db.transaction((tx) =>
       tx.query<Omit<EvidenceMessage, 'receipts'> & { readonly receipts: string }>(messagesSql, [
@@ -61,8 +86,8 @@ export async function* evidenceMessages(
         String(to),
         monthText(monthOf(from)),
         monthText(monthOf(to)),
-        String(after[0]),
-        String(after[1]),
+        String(place.epoch),
+        String(after),
         String(pageRows),
       ]),
     )
@@ -71,7 +96,7 @@ export async function* evidenceMessages(
     }
     const last = page.at(-1)
     if (last === undefined || page.length < pageRows) return
-    after = [last.epoch, last.seq]
+    after = last.seq
   }
 }
 

@@ -31,6 +31,33 @@ export async function readActiveFeeds(
   )
 }
 
+/** The entry that counts of each feed. @throws RetryableError */
+export async function readActivations(db: Database): Promise<readonly FeedActivation[]> {
+  return db.transaction((tx) =>
+    tx.query<FeedActivation>(
+      `SELECT DISTINCT ON (hospital, feed) ${columns} FROM feed_activation ORDER BY hospital, feed, id DESC`,
+    ),
+  )
+}
+
+/** Messages of a feed that wait for its activation, and the receipt of the first, ms. */
+export interface MessagesWaiting {
+  readonly messages: number
+  readonly since: number
+}
+
+/** By feed id; a feed that none of wait is not there. */
+export async function messagesWaiting(db: Database): Promise<ReadonlyMap<number, MessagesWaiting>> {
+  const rows = await db.transaction((tx) =>
+    tx.query<MessagesWaiting & { readonly feed: number }>(
+      `SELECT feed_id AS feed, count(*) AS messages, epoch_ms(min(received_at)) AS since FROM dead_letter
+       WHERE code = 'feed-not-activated' AND state = 'open' AND feed_id IS NOT NULL GROUP BY feed_id`,
+      [],
+    ),
+  )
+  return new Map(rows.map(({ feed, messages, since }) => [feed, { messages, since }]))
+}
+
 /** Adds an entry; nothing is ever changed or removed. */
 export async function recordActivation(db: Database, entry: Omit<FeedActivation, 'id'>): Promise<FeedActivation> {
   const { at, hospital, feed, isActive, by, reportSha256, configurationSha256, reason } = entry

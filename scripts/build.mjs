@@ -22,7 +22,7 @@ const compiled = spawnSync(process.execPath, [compiler, '-p', join(root, 'tsconf
 if (compiled.status !== 0) process.exit(compiled.status ?? 1)
 
 for (const folder of assetFolders) copyAssets(join(root, folder), join(root, 'dist', folder))
-copyFont()
+copyFonts()
 const entry = join(root, 'dist/cli/main.js')
 if (existsSync(entry)) chmodSync(entry, 0o755)
 
@@ -38,14 +38,16 @@ function copyAssets(from, to) {
   }
 }
 
-// The font that acceptance reports are set in (OFL-1.1): two files of a package that holds hundreds.
-function copyFont() {
-  const from = dirname(require.resolve('@fontsource/noto-sans-sc/package.json'))
+// The fonts that acceptance reports are set in (OFL-1.1): three files of packages that hold many.
+function copyFonts() {
   const to = join(root, 'dist/services/acceptance/font')
+  rmSync(to, { recursive: true, force: true })
   mkdirSync(to, { recursive: true })
-  cpSync(join(from, 'LICENSE'), join(to, 'LICENSE'))
-  for (const weight of [400, 700]) {
-    const name = `noto-sans-sc-chinese-simplified-${weight}-normal.woff`
-    cpSync(join(from, 'files', name), join(to, name))
-  }
+  const noto = dirname(require.resolve('@expo-google-fonts/noto-sans-sc/package.json'))
+  cpSync(join(noto, 'LICENSE_FONT'), join(to, 'LICENSE-noto-sans-sc'))
+  cpSync(join(noto, '400Regular/NotoSansSC_400Regular.ttf'), join(to, 'noto-sans-sc-400.ttf'))
+  cpSync(join(noto, '700Bold/NotoSansSC_700Bold.ttf'), join(to, 'noto-sans-sc-700.ttf'))
+  const wenkai = dirname(require.resolve('@fontsource/lxgw-wenkai/package.json'))
+  cpSync(join(wenkai, 'LICENSE'), join(to, 'LICENSE-lxgw-wenkai'))
+  cpSync(join(wenkai, 'files/lxgw-wenkai-latin-500-normal.woff'), join(to, 'lxgw-wenkai-500.woff'))
 }

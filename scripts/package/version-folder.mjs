@@ -7,6 +7,8 @@ import { spoolFormat } from '../../dist/log/spool-frame.js'
 
 /** Not needed where messages are only received and forwarded (docs/decisions/0150). */
 const leftOut = new Set(['@electric-sql/pglite', '@types/node', 'undici-types'])
+/** Of the product itself: fonts of 31 MB, for acceptance reports are written in the province. */
+const fontFolder = join('services', 'acceptance', 'font')
 /** What explains and types a package, and what it was compiled from, is not loaded by it. */
 const notLoaded = /(\.d\.[cm]?ts|\.ts|\.mts|\.cts|\.map|\.md|\.markdown|\.tsbuildinfo)$/i
 const license = /^(licen[cs]e|copying|notice)/i
@@ -14,8 +16,8 @@ const license = /^(licen[cs]e|copying|notice)/i
 /** Fills `folder` from the source tree at `root`. */
 export async function writeVersionFolder({ root, folder, version, signingKey }) {
   const source = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-  copyLoaded(join(root, 'dist'), join(folder, 'dist'))
-  for (const path of productionPackages(root)) copyLoaded(join(root, path), join(folder, path), true)
+  copyLoaded(join(root, 'dist'), join(folder, 'dist'), { without: join(root, 'dist', fontFolder) })
+  for (const path of productionPackages(root)) copyLoaded(join(root, path), join(folder, path), { ownOnly: true })
   const { name, description, license: licence, type, engines, dependencies } = source
   writeJson(join(folder, 'package.json'), { name, version, description, license: licence, type, engines, dependencies })
   cpSync(join(root, 'LICENSE'), join(folder, 'LICENSE'))
@@ -48,12 +50,14 @@ function productionPackages(root) {
   return wanted.map(([path]) => path).sort()
 }
 
-function copyLoaded(from, to, ownOnly = false) {
+function copyLoaded(from, to, options) {
+  const { ownOnly = false, without } = options
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const source = join(from, entry.name)
     if (entry.isDirectory()) {
       // Packages inside a package are named by the lock file themselves.
-      if (!(ownOnly && entry.name === 'node_modules')) copyLoaded(source, join(to, entry.name), ownOnly)
+      if (source !== without && !(ownOnly && entry.name === 'node_modules'))
+        copyLoaded(source, join(to, entry.name), options)
       continue
     }
     if (/\.node$/i.test(entry.name)) throw new Error(`${source} is native: it would need a package for each platform`)

@@ -28,7 +28,7 @@ const ours = '本平台判断 / our judgement'
 
 /** The checklist in force. */
 export const checklist: Checklist = {
-  version: 1,
+  version: 2,
   items: [
     {
       id: 'message-kinds',
@@ -88,12 +88,12 @@ export const checklist: Checklist = {
       id: 'outage',
       title: { zh: '断线续传', en: 'Outage' },
       requirement: {
-        zh: '前置机与平台之间断线 10 分钟以上，期间照常接收，恢复后补传，编号无缺',
-        en: 'The way to the province was down for over ten minutes; messages went on being taken, came after it, none missing',
+        zh: '前置机与平台之间断线 10 分钟以上，或在声明的时段内断线；期间照常接收，恢复后补传，编号无缺',
+        en: 'The way to the province was down for over ten minutes, or within a declared time; messages went on being taken, came after it, none missing',
       },
       action: {
-        zh: '断开前置机上行网络 15 分钟，其间继续发送，然后恢复网络，再发一条',
-        en: "cut the edge's way out for 15 minutes, go on sending, restore it, send one more",
+        zh: '断开前置机上行网络 5 分钟，其间继续发送，然后恢复网络，再发一条；以 --outage 声明其中的时段，如 10:01-10:05',
+        en: "cut the edge's way out for 5 minutes, go on sending, restore it, send one more; declare a time within with --outage, as 10:01-10:05",
       },
       source: ours,
       judge: judge.outage,

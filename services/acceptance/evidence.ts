@@ -48,6 +48,8 @@ export interface Evidence {
   readonly duplicates: Seen & { readonly storedTwice: number }
   /** Stretches received while the way to the province was down, and forwarded after it, with live messages before and after. */
   readonly outages: readonly Outage[]
+  /** Times in which the tester said the way was down, with what was received and when it arrived. */
+  readonly declaredOutages: readonly DeclaredOutage[]
   readonly charset: {
     readonly declared: string | null
     readonly used: readonly Tally[]
@@ -94,4 +96,22 @@ export interface Outage {
   readonly missing: number
   readonly first: MessageId
   readonly last: MessageId
+}
+
+export interface DeclaredOutage {
+  /** As declared, ms; the end excluded. */
+  readonly from: number
+  readonly to: number
+  /** Received inside. */
+  readonly messages: number
+  /** Of these, in the archive before the window ended: the way was not down. */
+  readonly arrivedInside: number
+  /** Of these, archived by a release that did not record when. */
+  readonly arrivalUnknown: number
+  /** Numbers of the spool, from the last message before to the first after, that the archive does not hold. */
+  readonly missing: number
+  /** A message received after the window arrived. */
+  readonly isFollowed: boolean
+  readonly first: MessageId | null
+  readonly last: MessageId | null
 }

@@ -1,4 +1,5 @@
-import type { Evidence, MessageId, Seen } from './evidence.js'
+import { isProven } from './declared-outage.js'
+import type { DeclaredOutage, Evidence, MessageId, Seen } from './evidence.js'
 
 export interface Text {
   readonly zh: string
@@ -91,13 +92,20 @@ export const duplicate: Judge = ({ duplicates: { count, messages, storedTwice } 
   )
 }
 
-export const outage: Judge = ({ outages }) => {
-  const missing = outages.reduce((sum, one) => sum + one.missing, 0)
-  const held = outages.reduce((sum, one) => sum + one.messages, 0)
-  const figures = { outages: outages.length, held, missing }
-  const messages = outages.slice(0, 2).flatMap(({ first, last }) => [...new Set([first, last])])
-  if (outages.length === 0) {
-    return judged('not-shown', both('没有见到断线后的补传', 'no drain after an outage was seen'), figures)
+export const outage: Judge = ({ outages, declaredOutages }) => {
+  const proven = declaredOutages.filter(isProven)
+  const all = [...outages, ...proven]
+  const missing = all.reduce((sum, one) => sum + one.missing, 0)
+  const held = all.reduce((sum, one) => sum + one.messages, 0)
+  const figures = { outages: all.length, held, missing, declared: declaredOutages.length, proven: proven.length }
+  const messages = all.slice(0, 2).flatMap(({ first, last }) => [...new Set([first, last])].filter((id) => id !== null))
+  if (all.length === 0) {
+    const [declared] = declaredOutages
+    const finding =
+      declared === undefined
+        ? both('没有见到断线后的补传', 'no drain after an outage was seen')
+        : unprovenText(declared)
+    return judged('not-shown', finding, figures)
   }
   return missing > 0
     ? judged(
@@ -109,12 +117,25 @@ export const outage: Judge = ({ outages }) => {
     : judged(
         'passed',
         both(
-          `${outages.length} 次断线，补传 ${held} 条，编号无缺`,
-          `${outages.length} outages, ${held} messages drained, none missing`,
+          `${all.length} 次断线，补传 ${held} 条，编号无缺`,
+          `${all.length} outages, ${held} messages drained, none missing`,
         ),
         figures,
         messages,
       )
+}
+
+/** Why a declared time shows no outage. */
+function unprovenText({ messages, arrivedInside, arrivalUnknown }: DeclaredOutage): Text {
+  if (messages === 0) return both('声明的时段内没有收到消息', 'nothing was received within the declared time')
+  if (arrivedInside > 0) {
+    return both(
+      `声明的时段内有 ${arrivedInside} 条消息已到达平台：并未断线，或时段超出了断线时间`,
+      `${arrivedInside} messages arrived within the declared time: the way was up, or the time is longer than the cut`,
+    )
+  }
+  if (arrivalUnknown > 0) return both('消息到达平台的时间没有记录', 'when the messages arrived was not recorded')
+  return both('声明的时段之后还没有消息到达', 'no message has arrived from after the declared time yet')
 }
 
 export const charset: Judge = ({ charset: { hanzi, garbled, used }, deadLetters }) => {

@@ -10,6 +10,7 @@ import { cultureParts } from '../../pipelines/normalise/microbiology.js'
 import { normalisePatientFacts } from '../../pipelines/normalise/patient.js'
 import type { EvidenceReceipt } from '../../repository/acceptance-evidence.js'
 import type { LabReport, PatientFacts } from '../../schemas/types.js'
+import { OutageObserver, type OutageWindow } from './declared-outage.js'
 import type { Evidence, MessageId, Outage, Seen, Tally } from './evidence.js'
 
 /** A message with its bytes and what became of it. */
@@ -17,6 +18,8 @@ export interface ObservedMessage {
   readonly epoch: number
   readonly seq: number
   readonly receivedAt: number
+  /** Null where it was archived before arrival was recorded. */
+  readonly archivedAt: number | null
   readonly lane: string
   readonly messageId: MessageId
   readonly content: Buffer
@@ -32,7 +35,16 @@ export interface Revision {
 /** What the messages alone show; days, dead letters and the standing of reports come from the repository. */
 export type MessageEvidence = Pick<
   Evidence,
-  'messages' | 'kinds' | 'finalised' | 'duplicates' | 'outages' | 'charset' | 'results' | 'patients' | 'clock'
+  | 'messages'
+  | 'kinds'
+  | 'finalised'
+  | 'duplicates'
+  | 'outages'
+  | 'declaredOutages'
+  | 'charset'
+  | 'results'
+  | 'patients'
+  | 'clock'
 > & {
   readonly corrections: readonly Revision[]
   readonly withdrawals: readonly Revision[]
@@ -96,6 +108,7 @@ export class Observer {
   private readonly people = new Map<string, boolean>()
   private readonly lags: number[] = []
   private readonly stretches = new Stretches()
+  private readonly declared: readonly OutageObserver[]
   private readonly results = { total: 0, mapped: 0, numeric: 0, unitRead: 0 }
 
   constructor(
@@ -107,12 +120,16 @@ export class Observer {
       readonly catalogue: Catalogue
       /** As the feed declares it; null where it does not. */
       readonly charset: string | null
+      readonly outageWindows: readonly OutageWindow[]
     },
-  ) {}
+  ) {
+    this.declared = options.outageWindows.map((window) => new OutageObserver(window))
+  }
 
   add(message: ObservedMessage): void {
     this.messages++
     this.stretches.add(message)
+    for (const outage of this.declared) outage.add(message)
     const isFirst = this.countCopy(message)
     const text = this.readText(message)
     if (text === undefined) return
@@ -249,6 +266,7 @@ export class Observer {
       },
       duplicatesByDay: this.duplicatesByDay,
       outages: this.stretches.finish(),
+      declaredOutages: this.declared.map((outage) => outage.finish()),
       charset: {
         declared: this.options.charset,
         used: this.charsets.top(),

@@ -1,3 +1,6 @@
+import type { Weight } from './font.js'
+import type { PdfText } from './pdf-text.js'
+
 export interface PdfTableOptions {
   /** Left edge, points. */
   readonly left: number
@@ -5,8 +8,7 @@ export interface PdfTableOptions {
   readonly widths: readonly number[]
   /** Kept free at the foot of a page, points. */
   readonly bottom: number
-  /** What the font prints of a text. */
-  readonly printable: (text: string, weight: 'regular' | 'bold') => string
+  readonly text: PdfText
   /** Colour of a cell; the usual one where undefined. */
   readonly colourOf?: (row: number, column: number) => string | undefined
 }
@@ -27,7 +29,7 @@ export class PdfTable {
     const hasHead = head.length > 0
     if (hasHead) this.row(head, () => 'bold', '#f0f2f5')
     for (const [index, cells] of rows.entries()) {
-      const weightOf = (column: number): 'regular' | 'bold' =>
+      const weightOf = (column: number): Weight =>
         (!hasHead && column === 0) || options.colourOf?.(index, column) !== undefined ? 'bold' : 'regular'
       const height = this.heightOf(cells, weightOf)
       if (doc.y + height > doc.page.height - options.bottom) {
@@ -39,11 +41,11 @@ export class PdfTable {
     doc.x = options.left
   }
 
-  private heightOf(cells: readonly string[], weightOf: (column: number) => 'regular' | 'bold'): number {
+  private heightOf(cells: readonly string[], weightOf: (column: number) => Weight): number {
     const { doc, options } = this
     const heights = cells.map((cell, column) => {
-      doc.font(weightOf(column)).fontSize(fontSize)
-      return doc.heightOfString(options.printable(cell, weightOf(column)) || ' ', this.textOptions(column))
+      doc.fontSize(fontSize)
+      return options.text.heightOf(cell, weightOf(column), this.textOptions(column))
     })
     return Math.max(...heights) + 2 * padding
   }
@@ -52,12 +54,7 @@ export class PdfTable {
     return { width: (this.options.widths[column] ?? 0) - 2 * padding, lineGap: 1 }
   }
 
-  private row(
-    cells: readonly string[],
-    weightOf: (column: number) => 'regular' | 'bold',
-    fill?: string,
-    index = -1,
-  ): void {
+  private row(cells: readonly string[], weightOf: (column: number) => Weight, fill?: string, index = -1): void {
     const { doc, options } = this
     const top = doc.y
     const height = this.heightOf(cells, weightOf)
@@ -67,15 +64,8 @@ export class PdfTable {
       doc.rect(left, top, width, height).lineWidth(0.5).strokeColor('#b8bec6')
       if (fill === undefined) doc.stroke()
       else doc.fillAndStroke(fill, '#b8bec6')
-      const weight = weightOf(column)
-      doc
-        .font(weight)
-        .fontSize(fontSize)
-        .fillColor((index < 0 ? undefined : options.colourOf?.(index, column)) ?? '#1a1a1a')
-      doc.text(options.printable(cell, weight) || ' ', left + padding, top + padding, {
-        ...this.textOptions(column),
-        height: height - padding,
-      })
+      doc.fontSize(fontSize).fillColor((index < 0 ? undefined : options.colourOf?.(index, column)) ?? '#1a1a1a')
+      options.text.write(cell, weightOf(column), this.textOptions(column), left + padding, top + padding)
       left += width
     }
     doc.y = top + height

@@ -1,7 +1,8 @@
 import PDFDocument from 'pdfkit'
-import { loadReportFont, type ReportFont } from './font.js'
+import { openReportFonts } from './font.js'
 import type { AcceptanceReport, ItemResult, ReportItem } from './report.js'
 import { PdfTable } from './pdf-table.js'
+import { PdfText } from './pdf-text.js'
 
 const margin = 48
 const ink = '#1a1a1a'
@@ -21,7 +22,7 @@ const resultColours: Readonly<Record<ItemResult, string>> = {
 
 /** The report in Chinese, A4, fonts embedded; ends with the lines the two parties sign on. */
 export function reportPdf(report: AcceptanceReport): Promise<Buffer> {
-  const fonts = { regular: loadReportFont(400), bold: loadReportFont(700) }
+  const fonts = openReportFonts()
   const doc = new PDFDocument({
     size: 'A4',
     margin,
@@ -39,9 +40,7 @@ export function reportPdf(report: AcceptanceReport): Promise<Buffer> {
     doc.on('end', () => resolve(Buffer.concat(parts)))
     doc.on('error', reject)
   })
-  doc.registerFont('regular', fonts.regular.bytes)
-  doc.registerFont('bold', fonts.bold.bytes)
-  const page = new Page(doc, fonts)
+  const page = new Page(doc, new PdfText(doc, fonts))
   writeHead(page, report)
   writeChecklist(page, report)
   writeFigures(page, report)
@@ -55,28 +54,24 @@ export function reportPdf(report: AcceptanceReport): Promise<Buffer> {
 class Page {
   constructor(
     readonly doc: PDFKit.PDFDocument,
-    private readonly fonts: { readonly regular: ReportFont; readonly bold: ReportFont },
+    readonly text: PdfText,
   ) {}
 
   get width(): number {
     return this.doc.page.width - 2 * margin
   }
 
-  readonly printable = (text: string, weight: 'regular' | 'bold' = 'regular'): string =>
-    this.fonts[weight].printable(text)
-
   heading(text: string): void {
     this.keep(70)
     this.doc.moveDown(0.9)
-    this.doc.font('bold').fontSize(12).fillColor(ink).text(this.printable(text, 'bold'), margin)
+    this.doc.fontSize(12).fillColor(ink)
+    this.text.write(text, 'bold', {}, margin)
     this.doc.moveDown(0.35)
   }
 
   line(text: string, size = 9, colour = ink): void {
-    this.doc.font('regular').fontSize(size).fillColor(colour).text(this.printable(text), margin, undefined, {
-      width: this.width,
-      lineGap: 2,
-    })
+    this.doc.fontSize(size).fillColor(colour)
+    this.text.write(text, 'regular', { width: this.width, lineGap: 2 }, margin)
   }
 
   /** Starts a new page where less than this height is left, points. */
@@ -85,7 +80,7 @@ class Page {
   }
 
   table(widths: readonly number[], head: readonly string[], rows: readonly (readonly string[])[]): PdfTable {
-    const table = new PdfTable(this.doc, { left: margin, widths, bottom: margin + 16, printable: this.printable })
+    const table = new PdfTable(this.doc, { left: margin, widths, bottom: margin + 16, text: this.text })
     table.write(head, rows)
     return table
   }
@@ -93,9 +88,9 @@ class Page {
 
 function writeHead(page: Page, report: AcceptanceReport): void {
   const { doc } = page
-  doc.font('bold').fontSize(20).fillColor(ink)
-  doc.text(page.printable('医院数据接入联调测试报告', 'bold'), margin, 60, { width: page.width, align: 'center' })
-  doc.font('regular').fontSize(9).fillColor(grey)
+  page.text.use('bold').fontSize(20).fillColor(ink)
+  doc.text('医院数据接入联调测试报告', margin, 60, { width: page.width, align: 'center' })
+  page.text.use('regular').fontSize(9).fillColor(grey)
   doc.text(`互通 Hutong ${report.product}　检查表第 ${report.checklist} 版`, { width: page.width, align: 'center' })
   doc.moveDown(1)
   const hospital = report.hospitalName === null ? report.hospital : `${report.hospitalName}（${report.hospital}）`
@@ -119,9 +114,9 @@ function writeHead(page: Page, report: AcceptanceReport): void {
   doc.moveDown(0.8)
   const top = doc.y
   doc.roundedRect(margin, top, page.width, 44, 4).lineWidth(1.2).strokeColor(colour).stroke()
-  doc.font('bold').fontSize(14).fillColor(colour)
+  page.text.use('bold').fontSize(14).fillColor(colour)
   doc.text(`结论：${passed ? '通过，可申请启用正式环境' : '未通过'}`, margin + 12, top + 7, { lineBreak: false })
-  doc.font('regular').fontSize(9).fillColor(grey)
+  page.text.use('regular').fontSize(9).fillColor(grey)
   doc.text(`${report.items.length} 项：${counts}`, margin + 12, top + 27, { lineBreak: false })
   doc.x = margin
   doc.y = top + 50
@@ -134,7 +129,7 @@ function writeChecklist(page: Page, { items }: AcceptanceReport): void {
     left: margin,
     widths,
     bottom: margin + 16,
-    printable: page.printable,
+    text: page.text,
     colourOf: (row, column) => (column === 3 ? resultColours[items[row]!.result] : undefined),
   })
   table.write(
@@ -167,7 +162,7 @@ function ground({ finding, messages, waiver }: ReportItem): string {
 }
 
 function writeFigures(page: Page, { evidence }: AcceptanceReport): void {
-  const { days, kinds, results, deadLetters, outages, patients, charset } = evidence
+  const { days, kinds, results, deadLetters, outages, declaredOutages, patients, charset } = evidence
   page.heading('二、逐日平账')
   if (days.length === 0) page.line('期间没有消息。')
   else {
@@ -207,9 +202,9 @@ function writeFigures(page: Page, { evidence }: AcceptanceReport): void {
       ],
       [
         '断线续传',
-        outages.length === 0
+        outages.length + declaredOutages.length === 0
           ? '无'
-          : outages
+          : [...outages, ...declaredOutages]
               .map(
                 (one) => `${localTime(one.from)} 至 ${localTime(one.to)}，补传 ${one.messages} 条，缺 ${one.missing}`,
               )
@@ -233,8 +228,8 @@ function writeSignatures(page: Page, report: AcceptanceReport): void {
     [margin + half, `平台：${report.platformName ?? ''}`],
   ] as const
   for (const [left, name] of parties) {
-    doc.font('regular').fontSize(10).fillColor(ink)
-    doc.text(page.printable(name), left, top, { width: half - 20, lineBreak: false, ellipsis: true })
+    doc.fontSize(10).fillColor(ink)
+    page.text.write(name, 'regular', { width: half - 20, oneLine: true }, left, top)
     for (const [index, label] of ['签字（盖章）', '日期'].entries()) {
       const y = top + 34 + index * 34
       doc.text(label, left, y, { lineBreak: false })
@@ -254,14 +249,10 @@ function writeFooters(doc: PDFKit.PDFDocument, page: Page, report: AcceptanceRep
     doc.switchToPage(index)
     // text below the bottom margin would otherwise open a page
     doc.page.margins.bottom = 0
-    doc.font('regular').fontSize(7.5).fillColor(grey)
+    doc.fontSize(7.5).fillColor(grey)
     const y = doc.page.height - margin + 8
-    doc.text(
-      page.printable(`${report.hospital}　${report.feed}　${report.period.from} 至 ${report.period.to}`),
-      margin,
-      y,
-      { lineBreak: false },
-    )
+    const place = `${report.hospital}　${report.feed}　${report.period.from} 至 ${report.period.to}`
+    page.text.write(place, 'regular', { oneLine: true }, margin, y)
     doc.text(`第 ${index + 1} 页　共 ${count} 页`, margin, y, { width: page.width, align: 'right', lineBreak: false })
   }
 }

@@ -11,6 +11,8 @@ export const alertKinds = [
   'sequence-gap',
   'sequence-repeat',
   'clock-jump',
+  'feed-not-activated',
+  'feed-changed-since-acceptance',
   'calendar-missing',
 ] as const
 export type AlertKind = (typeof alertKinds)[number]
@@ -50,6 +52,10 @@ export interface FeedStanding {
   readonly recent: readonly HourCount[]
   readonly sequence: SequenceFaults
   readonly clockJump: ClockJump | undefined
+  /** Messages that wait for the feed's activation, and the receipt of the first, ms. */
+  readonly waiting: { readonly messages: number; readonly since: number } | undefined
+  /** The feed is read by other settings than those it was activated with. */
+  readonly isChanged: boolean
 }
 
 /** Everything that is wrong with a feed now. Pure. `threshold`: silence less probable than this is an alert. */
@@ -57,6 +63,7 @@ export function judge(standing: FeedStanding, threshold: number): readonly Findi
   return [
     silenceOf(standing, threshold),
     volumeOf(standing),
+    ...activationOf(standing),
     ...momentaryOf(standing).filter(({ at }) => standing.now - at < momentaryMs),
   ].filter((finding) => finding !== undefined)
 }
@@ -101,6 +108,15 @@ function openSince(now: number, minimum: MinimumVolume, calendar: Calendar, main
 const isWorked = (day: number, calendar: Calendar): boolean => {
   const kind = calendar.kindOf(day)
   return kind === 'working-weekend' || (kind === 'ordinary' && weekdayOf(day) < 6)
+}
+
+function activationOf({ now, waiting, isChanged }: FeedStanding): readonly Finding[] {
+  const found: Finding[] = []
+  if (waiting !== undefined) {
+    found.push({ kind: 'feed-not-activated', at: waiting.since, facts: { messages: waiting.messages } })
+  }
+  if (isChanged) found.push({ kind: 'feed-changed-since-acceptance', at: now, facts: {} })
+  return found
 }
 
 function momentaryOf({ sequence: { gaps, repeats }, clockJump }: FeedStanding): readonly Finding[] {

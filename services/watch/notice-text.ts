@@ -31,6 +31,14 @@ const kinds: Readonly<Record<string, Readonly<Record<Language, (facts: Facts) =>
     zh: (f) => `发送方时钟跳变 ${f.bySeconds} 秒`,
     en: (f) => `the sender's clock moved by ${f.bySeconds} seconds`,
   },
+  'feed-not-activated': {
+    zh: (f) => `${f.messages} 条消息等待启用：该来源尚未在正式环境启用，消息已保存，未入库`,
+    en: (f) => `${f.messages} messages wait for activation: they are kept, and stored in no table of results`,
+  },
+  'feed-changed-since-acceptance': {
+    zh: () => '读取消息的配置与启用时不同，请重新联调测试或说明理由后重新启用',
+    en: () => 'its messages are read by other settings than those it was activated with: accept or activate it anew',
+  },
   'calendar-missing': {
     zh: (f) => `节假日文件缺少 ${f.year} 年，请补充`,
     en: (f) => `the holiday file does not know ${f.year}: add that year`,

@@ -15,7 +15,9 @@ import {
   type LedgerPlace,
   type LedgerPosition,
 } from '../../repository/feed-hours.js'
+import { messagesWaiting, readActivations, type MessagesWaiting } from '../../repository/feed-activation.js'
 import { Dictionaries } from '../../repository/dictionaries.js'
+import { isChanged } from '../acceptance/activation.js'
 import { planAlerts, type Judged } from './alert-plan.js'
 import { dayMs, dayOf, hourOf, loadCalendar, missingYears, type Calendar } from './calendar.js'
 import { openChannel } from './channels.js'
@@ -27,11 +29,18 @@ import { covered, maintenanceOf, type Interval } from './maintenance.js'
 import { findClockJump, samplesMax, type ClockJump, type ClockSample } from './sender-clock.js'
 import { findSequenceFaults, type SequenceFaults } from './sequence.js'
 
+export interface WatchedConfig {
+  readonly name: string
+  readonly hospital: string
+  /** `configurationHash` of the feed as it is read now. */
+  readonly configurationSha256: string
+}
+
 export interface WatchOptions {
   readonly db: Database
   readonly config: WatchConfig
   readonly environment: string
-  readonly feeds: readonly { readonly name: string; readonly hospital: string }[]
+  readonly feeds: readonly WatchedConfig[]
   /** A message's own time (MSH-7), ms; null where it has none or cannot be read. */
   readonly messageTime: (content: ArchivedContent) => Promise<number | null>
   readonly metrics: Metrics
@@ -52,6 +61,7 @@ interface FeedMemory {
   readonly feedId: number
   readonly name: string
   readonly hospital: string
+  readonly configurationSha256: string
   samples: readonly ClockSample[]
   sampledSeq: number
   sampledEpoch: number
@@ -96,7 +106,7 @@ export function openWatch(options: WatchOptions): Watch {
     while (options.feeds.map(idOf).includes(undefined)) await dictionaries.resolve()
     for (const feed of options.feeds) {
       const feedId = idOf(feed)!
-      memories.set(feedId, newMemory(feedId, feed.name, feed.hospital))
+      memories.set(feedId, newMemory(feedId, feed))
     }
     await watchFeeds(db, [...memories.keys()], now())
     known = true
@@ -152,10 +162,9 @@ export function openWatch(options: WatchOptions): Watch {
   }
 }
 
-const newMemory = (feedId: number, name: string, hospital: string): FeedMemory => ({
+const newMemory = (feedId: number, configured: WatchedConfig): FeedMemory => ({
   feedId,
-  name,
-  hospital,
+  ...configured,
   samples: [],
   sampledSeq: 0,
   sampledEpoch: 0,
@@ -184,6 +193,11 @@ async function judgeFeeds(
 ): Promise<readonly Judged[]> {
   const { db, config, now } = options
   const feedIds = memories.map(({ feedId }) => feedId)
+  const isProduction = options.environment === 'production'
+  const activations = new Map(
+    (isProduction ? await readActivations(db) : []).map((one) => [`${one.hospital} ${one.feed}`, one]),
+  )
+  const waiting = isProduction ? await messagesWaiting(db) : new Map<number, MessagesWaiting>()
   const news = await countHours(db, feedIds)
   const at = now()
   for (const memory of memories) {
@@ -222,6 +236,8 @@ async function judgeFeeds(
         recent: recent.get(feedId) ?? [],
         sequence,
         clockJump,
+        waiting: waiting.get(feedId),
+        isChanged: isChanged(activations.get(`${hospital} ${name}`), memory.configurationSha256),
       },
       config.probability ?? 1e-6,
     )

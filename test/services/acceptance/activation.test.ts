@@ -125,6 +125,10 @@ test(
     expect(await inRepository('production', facts)).toEqual([
       { reports: 0, patients: 0, archived: 1, letters: 'feed-not-activated open' },
     ])
+    const listed = (): ReturnType<typeof hutong> => hutong('acceptance', 'list', '--config', file, '--json')
+    const waits = await listed()
+    expect(waits.code).toBe(1)
+    expect(JSON.parse(waits.said)).toMatchObject({ feed: 'lis', isActive: false, waiting: 1, by: null })
     const { said, code } = await hutong(
       'acceptance',
       'activate',
@@ -142,6 +146,10 @@ test(
     expect(await inRepository('production', facts)).toEqual([
       { reports: 1, patients: 1, archived: 1, letters: 'feed-not-activated resolved' },
     ])
+    expect(await listed()).toMatchObject({ code: 0, said: expect.stringContaining('"isActive":true') as string })
+    await configured('production', '    updates: snapshot\n')
+    expect((await hutong('acceptance', 'list', '--config', file)).said).toMatch(/lis +changed since acceptance +张工/)
+    await configured('production')
     await hutong('acceptance', 'deactivate', 'lis', '--config', file, '--reason', '下线', '--by', '张工')
     const entries = await inRepository('production', (db) => listActivations(db))
     expect(entries.map(({ isActive, by, reason, reportSha256 }) => [isActive, by, reason, reportSha256])).toEqual([
@@ -222,6 +230,25 @@ test(
     await expect(hutong('acceptance', 'lis', '--config', production)).rejects.toThrow(/test environment/)
   },
 )
+
+test('watching ends on Ctrl-C with the state so far, signed', { timeout: 400_000 }, async () => {
+  const file = await configured('test')
+  await hutong('acceptance', 'keys', folder)
+  await flow(file, [message()])
+  const others = process.listeners('SIGINT')
+  const ended = hutong('acceptance', 'lis', '--config', file, '--out', folder, '--by', '王工', '--watch')
+  const ours = (): NodeJS.SignalsListener[] => process.listeners('SIGINT').filter((one) => !others.includes(one))
+  while (ours().length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+  for (const interrupt of ours()) interrupt('SIGINT')
+  const { said, code } = await ended
+  expect(code).toBe(1)
+  expect(said).toMatch(/✓ +passed +message-kinds/)
+  expect(said).toMatch(/→ .+\n/)
+  const json = said.trim().split('; ').at(-1)!
+  const report = JSON.parse(await readFile(json, 'utf8')) as AcceptanceReport
+  expect(report).toMatchObject({ conclusion: 'not-passed', evidence: { messages: 1 } })
+  expect(ours()).toEqual([])
+})
 
 test.each(engines)(
   'the gate follows the record within its age, and stays with what it knows on $name',

@@ -6,13 +6,15 @@ import { hourOf } from '../../../services/watch/calendar.js'
 export interface NamedFeed {
   readonly name: string
   readonly hospital: string
+  readonly configurationSha256: string
 }
 
 /** Feeds of hospitals H001, H002 …, two each. */
 export const namedFeeds = (count: number): readonly NamedFeed[] =>
   Array.from({ length: count }, (_, index) => {
     const hospital = `H${String(Math.floor(index / 2) + 1).padStart(3, '0')}`
-    return { hospital, name: `${index % 2 === 0 ? 'lis' : 'his'}-${hospital.toLowerCase()}` }
+    const name = `${index % 2 === 0 ? 'lis' : 'his'}-${hospital.toLowerCase()}`
+    return { hospital, name, configurationSha256: name }
   })
 
 /**

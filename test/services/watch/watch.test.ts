@@ -7,6 +7,7 @@ import { historyEpochsFrom } from '../../../core/ids.js'
 import { createLogger, Metrics } from '../../../core/telemetry.js'
 import { acknowledgeAlert, listAlerts } from '../../../repository/alerts.js'
 import { openArchive } from '../../../repository/archive.js'
+import { recordActivation } from '../../../repository/feed-activation.js'
 import { readHours } from '../../../repository/feed-hours.js'
 import type { RawMessage } from '../../../schemas/types.js'
 import { loadCalendar } from '../../../services/watch/calendar.js'
@@ -144,13 +145,13 @@ describe.each(engines)('watch on $name', ({ open }) => {
   })
 
   const metrics = new Metrics()
-  const openings = (config: WatchConfig) => {
+  const openings = (config: WatchConfig, environment = 'test') => {
     const stores = { objects: folderObjectStore('unused'), cipher: () => undefined }
     return openWatch({
       db: database.db,
       config,
-      environment: 'test',
-      feeds: [{ name: 'lis-h001', hospital: 'H001' }],
+      environment,
+      feeds: [{ name: 'lis-h001', hospital: 'H001', configurationSha256: 'b'.repeat(64) }],
       messageTime: headerTime(stores),
       metrics,
       logger,
@@ -182,6 +183,38 @@ describe.each(engines)('watch on $name', ({ open }) => {
     perHour: 120,
     calendar,
     seed: 31,
+  })
+
+  test('messages that wait for activation are told until redriven, a changed reading until activated anew', async () => {
+    const times = [at('2026-05-11T08:00'), at('2026-05-11T08:01'), at('2026-05-11T08:02')]
+    await archived(rawMessages(times).map((message) => ({ ...message, environment: 'production' })))
+    now = times[2]! + minuteMs
+    const watch = openings({}, 'production')
+    await database.db.transaction((tx) =>
+      tx.execute(
+        `INSERT INTO dead_letter (seq, received_at, feed_id, epoch, event_index, state, stage, code, detail,
+           source_partition, source_offset)
+         SELECT m.seq, m.received_at, m.feed_id, m.epoch, 0, 'open', 'parse',
+           CASE WHEN m.seq = 1 THEN 'segment-missing' ELSE 'feed-not-activated' END, 'x', 0, m.seq::text FROM raw_message m`,
+      ),
+    )
+    const open = async (): Promise<unknown[]> => {
+      await watch.round()
+      return (await listAlerts(database.db, { openOnly: true })).map(({ kind, since, facts }) => [kind, since, facts])
+    }
+    expect(await open()).toEqual([['feed-not-activated', times[1], { messages: 2 }]])
+    const activate = (configurationSha256: string | null): Promise<unknown> =>
+      recordActivation(database.db, {
+        ...{ at: now, hospital: 'H001', feed: 'lis-h001', isActive: true, by: '张工' },
+        ...{ reportSha256: null, configurationSha256, reason: '试点' },
+      })
+    await activate('a'.repeat(64))
+    await database.db.transaction((tx) => tx.execute(`UPDATE dead_letter SET state = 'redriven' WHERE seq > 1`))
+    expect(await open()).toEqual([['feed-changed-since-acceptance', now, {}]])
+    await activate('b'.repeat(64))
+    expect(await open()).toEqual([])
+    await activate(null)
+    expect(await open(), 'nothing is known of a feed from before').toEqual([])
   })
 
   test('a feed that falls silent is told to its route, repeated, escalated, and told again when it is back', async () => {
