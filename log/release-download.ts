@@ -56,11 +56,16 @@ async function fetchRest({ bytes }: ReleaseBytes, file: string, had: number, way
   }
   const create = way.createFile ?? ((path, flags) => createWriteStream(path, { flags, flush: true }))
   const limit = { most: place === 'behind' ? bytes - had : bytes, isOver: false }
+  const target = create(file, place === 'behind' ? 'a' : 'w')
+  const closed = new Promise<void>((resolve) => target.once('close', () => resolve()))
   try {
-    await pipeline(response, paced(way, limit), create(file, place === 'behind' ? 'a' : 'w'))
+    await pipeline(response, paced(way, limit), target)
   } catch (error) {
     if (!limit.isOver) throw error
     return false
+  } finally {
+    // A write that is still under way would come after whoever removes the file, or looks how far it is.
+    await closed
   }
   return true
 }

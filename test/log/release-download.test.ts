@@ -14,6 +14,7 @@ import { createKeyPair, issueEdgeCertificate, keyPem } from '../../core/authorit
 import { RetryableError } from '../../core/errors.js'
 import { Metrics } from '../../core/telemetry.js'
 import { openFleetLink, type FleetLinkOptions } from '../../log/fleet-link.js'
+import { placeOf } from '../../log/release-download.js'
 import { bandwidthCap, openUplink } from '../../log/uplink.js'
 import { openCodec } from '../../schemas/codec.js'
 import type { RawMessage } from '../../schemas/types.js'
@@ -147,6 +148,23 @@ test.each<[string, Answer]>([
   expect(await fetched()).toBe(true)
   expect(readFileSync(file).equals(content)).toBe(true)
   expect(ranges.length).toBeLessThanOrEqual(2)
+})
+
+test.each<[number, number, string | undefined, string]>([
+  [200, 0, undefined, 'start'],
+  [200, 70, undefined, 'start'],
+  [206, 70, 'bytes 70-99/100', 'behind'],
+  [206, 70, 'bytes 70-99/*', 'behind'],
+  [206, 70, 'bytes 60-99/100', 'elsewhere'],
+  [206, 70, 'bytes 70-109/110', 'elsewhere'],
+  [206, 70, undefined, 'elsewhere'],
+  [206, 0, 'bytes 0-99/100', 'refused'],
+  [416, 70, 'bytes */60', 'elsewhere'],
+  [416, 0, undefined, 'refused'],
+  [503, 70, undefined, 'refused'],
+])('%i to one who has %i of 100 bytes, with %s, belongs: %s', (statusCode, had, range, place) => {
+  const headers = range === undefined ? {} : { 'content-range': range }
+  expect(placeOf({ statusCode, headers }, had, 100)).toBe(place)
 })
 
 test('what was spoilt before the break is thrown away and fetched anew', { timeout: 60_000 }, async () => {
