@@ -1,14 +1,31 @@
+import { createPrivateKey } from 'node:crypto'
 import { mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { createKeyPair, createRoot, issueServerCertificate, keyPem, readAuthority } from '../core/authority.js'
+import { readServerCertificate } from '../api/gateway/server-certificate.js'
+import {
+  createKeyPair,
+  createRoot,
+  issueServerCertificate,
+  keyPem,
+  publicOf,
+  readAuthority,
+  type KeyPair,
+} from '../core/authority.js'
 import { systemClock } from '../core/clock.js'
 import { UsageError } from '../core/errors.js'
+import { replaceFile } from '../log/replace-file.js'
 import { numberFrom1, type Terminal } from './terminal.js'
 
 interface CaFlags {
   readonly dir: string
   readonly passphraseEnv?: string
+}
+
+interface ServerFlags extends CaFlags {
+  readonly days: string
+  readonly out: string
+  readonly renew?: boolean
 }
 
 const dayMs = 86_400_000
@@ -19,11 +36,12 @@ export function caCommand(program: Command, terminal: Terminal): void {
     .description('make an authority: a root for ten years and its key; nothing that is there is replaced')
     .option('--name <text>', 'what its certificate calls it', 'Hutong edges')
     .action((flags: CaFlags & { name: string }) => init(flags, terminal))
-  withFiles(ca.command('server <hosts...>'))
+  withFiles(ca.command('server [hosts...]'))
     .description("make the gateway's certificate, for every host name and address that edges call it by")
+    .option('--renew', 'replace the certificate of <stem>.pem; its key stays, and its names where none are given')
     .option('--days <n>', 'lifetime, days', '825')
     .option('--out <stem>', 'writes <stem>.pem and <stem>.key', 'gateway')
-    .action((hosts: string[], flags: CaFlags & { days: string; out: string }) => server(hosts, flags, terminal))
+    .action((hosts: string[], flags: ServerFlags) => server(hosts, flags, terminal))
 }
 
 const withFiles = (command: Command): Command =>
@@ -43,12 +61,11 @@ async function init(flags: CaFlags & { name: string }, terminal: Terminal): Prom
   terminal.out(`authority: ${certFile}, key: ${keyFile} (keep it secret, keep a copy)\n`)
 }
 
-async function server(
-  hosts: readonly string[],
-  flags: CaFlags & { days: string; out: string },
-  terminal: Terminal,
-): Promise<void> {
-  const { dir, out } = flags
+async function server(given: readonly string[], flags: ServerFlags, terminal: Terminal): Promise<void> {
+  const { dir, out, renew = false } = flags
+  const before = renew ? readPair(out) : undefined
+  const hosts = given.length > 0 ? given : (before?.hosts ?? [])
+  if (hosts.length === 0) throw new UsageError('name every host name and address that edges call the gateway by')
   const wrong = hosts.find(
     (host) => !/^[A-Za-z0-9*]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(host) && !/^[0-9A-Fa-f:]+$/.test(host),
   )
@@ -57,11 +74,25 @@ async function server(
   const passphrase = passphraseOf(flags, terminal)
   const files = { certFile: join(dir, 'ca.pem'), keyFile: join(dir, 'ca.key') }
   const authority = readAuthority('--dir', { ...files, ...(passphrase !== undefined && { passphrase }) })
-  const pair = createKeyPair()
+  const pair = before ?? createKeyPair()
   const certificate = issueServerCertificate(authority, hosts, pair.publicKey, days * dayMs, systemClock.now())
-  await writeNew(`${out}.key`, keyPem(pair.privateKey), 0o600)
-  await writeNew(`${out}.pem`, certificate, 0o644)
+  if (before === undefined) {
+    await writeNew(`${out}.key`, keyPem(pair.privateKey), 0o600)
+    await writeNew(`${out}.pem`, certificate, 0o644)
+  } else {
+    // One file alone changes: no gateway can find half of a new pair.
+    await replaceFile(`${out}.pem`, certificate)
+  }
   terminal.out(`gateway: ${out}.pem, key: ${out}.key, for ${hosts.join(', ')}, ${days} days\n`)
+}
+
+/** Key and names of what is there. @throws UsageError where it is no pair */
+function readPair(out: string): KeyPair & { readonly hosts: readonly string[] } {
+  const { certificate, pem } = readServerCertificate({ certFile: `${out}.pem`, keyFile: `${out}.key` })
+  const privateKey = createPrivateKey(pem.key)
+  const names = (certificate.subjectAltName ?? '').split(', ')
+  const hosts = names.flatMap((name) => /^(?:DNS|IP Address):([^"]+)$/.exec(name)?.[1] ?? [])
+  return { privateKey, publicKey: publicOf(privateKey), hosts }
 }
 
 function passphraseOf({ passphraseEnv }: CaFlags, { environment }: Terminal): string | undefined {

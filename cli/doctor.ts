@@ -11,6 +11,7 @@ import { configurationOf, openRepository, withPlace, type PlaceFlags } from './r
 import { lookAtCalendar } from './doctor/calendar.js'
 import { failure, ok, warning, type Finding, type Look, type Say } from './doctor/finding.js'
 import { assumedBytesPerDay, bytesPerDay, outageDays, spoolFiles } from './doctor/outage-room.js'
+import { lookAtCertificate } from './doctor/province.js'
 import { lookAtFolders, lookAtGateway } from './doctor/site.js'
 import { kafkaOptionsOf, prefixOf, topicContents } from './runtime.js'
 import { exitCodes, type Terminal } from './terminal.js'
@@ -42,13 +43,14 @@ export function doctorCommand(program: Command, terminal: Terminal): void {
 }
 
 /** What is the province's is not an edge's to look at. */
-const provincial: ReadonlySet<string> = new Set(['kafka', 'registry', 'repository', 'calendar'])
+const provincial: ReadonlySet<string> = new Set(['certificate', 'kafka', 'registry', 'repository', 'calendar'])
 const looks: readonly (readonly [part: string, look: Look])[] = [
   ['node', lookAtNode],
   ['disk', lookAtDisk],
   ['ports', lookAtPorts],
   ['folders', lookAtFolders],
   ['gateway', lookAtGateway],
+  ['certificate', lookAtCertificate],
   ['kafka', lookAtKafka],
   ['registry', lookAtRegistry],
   ['repository', lookAtRepository],

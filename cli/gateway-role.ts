@@ -86,7 +86,7 @@ export async function runGateway(
       ...(authority !== undefined && {
         clientAuthorities: authority.chain,
         // What stands above an authority of the province only completes the chain.
-        trusted: [...outside, ...certificatesOf(authority.chain).slice(0, 1)],
+        trusted: certificatesOf(authority.chain).slice(0, 1),
       }),
       chain: enrolment.chain,
       check: (edge) => revocations.check(edge),
@@ -97,7 +97,7 @@ export async function runGateway(
     logger.info({ port: server.port, issues: authority !== undefined }, 'the gateway takes batches')
     options.gatewayListening?.(server.port)
     try {
-      await Promise.all([revocations.run(signal), fleet?.run(signal)])
+      await Promise.all([revocations.run(signal), fleet?.run(signal), server.run(signal)])
     } finally {
       await server.close()
     }
@@ -115,7 +115,7 @@ interface Known {
   readonly logger: Logger
 }
 
-/** Routes that issue certificates, and the certificates that must be shown with the gateway's own. */
+/** Routes that issue certificates, and the authorities that must be shown with the gateway's own certificate. */
 function enrolmentOf({ configuration, authority, db, ...rest }: Known): {
   readonly routes: readonly GatewayRoute[]
   readonly chain: string
@@ -126,14 +126,10 @@ function enrolmentOf({ configuration, authority, db, ...rest }: Known): {
   const releaseKeys = (gateway.releaseKeyFiles ?? []).map((file) =>
     readVerifyingKey('gateway.releaseKeyFiles', file).export({ type: 'spki', format: 'pem' }).toString(),
   )
-  const shown = new Set(
-    certificatesOf(readPemFile('gateway.certFile', gateway.certFile)).map((one) => one.fingerprint256),
-  )
-  const missing = certificatesOf(authorities).filter(({ fingerprint256 }) => !shown.has(fingerprint256))
   const lifetimeMs = (gateway.authority?.edgeDays ?? 90) * 86_400_000
   const now = (): number => systemClock.now()
   return {
     routes: enrolmentRoutes({ ...rest, authority, db, lifetimeMs, authorities, releaseKeys, now }),
-    chain: missing.map((one) => one.toString()).join(''),
+    chain: authorities,
   }
 }

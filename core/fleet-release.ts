@@ -87,3 +87,16 @@ export const isForEdge = (
   environment === scope.environment &&
   (hospital === scope.hospital || (hospital === null && kind === 'package')) &&
   (edge === null || (hospital !== null && edge === scope.edge))
+
+/**
+ * Whether a version comes after another (Semantic Versioning 2.0.0 section 11); false where one of them is none. Between
+ * two pre-releases of the same version nothing is decided: neither is newer.
+ */
+export function isNewerVersion(version: string, than: string): boolean {
+  const [a, b] = [version, than].map((text) => /^(\d+)\.(\d+)\.(\d+)(-)?/.exec(text))
+  if (a === null || b === null || a === undefined || b === undefined) return false
+  for (const place of [1, 2, 3]) {
+    if (Number(a[place]) !== Number(b[place])) return Number(a[place]) > Number(b[place])
+  }
+  return a[4] === undefined && b[4] !== undefined
+}

@@ -108,6 +108,16 @@ export class Metrics {
     'hospital',
   ])
   readonly gatewayRefusals = this.counter('hutong_gateway_refusals_total', 'Batches not taken', ['code'])
+  readonly gatewayCertificateUntil = this.gauge(
+    'hutong_gateway_certificate_until_timestamp_seconds',
+    "End of the gateway's own certificate, seconds since 1970",
+    [],
+  )
+  readonly gatewayCertificateRefused = this.gauge(
+    'hutong_gateway_certificate_refused',
+    '1 while the files of the certificate cannot be used and the one before is shown, else 0',
+    [],
+  )
   readonly gatewayInFlight = this.gauge('hutong_gateway_in_flight_bytes', 'Reserved for batches under way, bytes', [])
   readonly freshness = new Histogram({
     name: 'hutong_freshness_seconds',

@@ -1,14 +1,9 @@
-import { createHash } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdir, rm, stat } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { request as httpsRequest, type Agent } from 'node:https'
-import { dirname } from 'node:path'
-import { Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { Value } from '@sinclair/typebox/value'
 import { RetryableError } from '../core/errors.js'
 import { releasesPath, reportAnswer, reportPath, type EdgeReport, type ReportAnswer } from '../core/fleet-report.js'
+import { downloadRelease, isDiskFull, type ReleaseBytes, type ReleaseWay } from './release-download.js'
 import { bandwidthCap, type UplinkOptions } from './uplink.js'
 import { addressOf, readAnswer, refusedBy } from './uplink-answer.js'
 import { uplinkAgent } from './uplink-connection.js'
@@ -16,7 +11,8 @@ import { uplinkAgent } from './uplink-connection.js'
 export type FleetLinkOptions = Pick<
   UplinkOptions,
   'url' | 'proxy' | 'bytesPerSecond' | 'caFile' | 'certFile' | 'keyFile' | 'idleTimeoutMs'
->
+> &
+  Pick<ReleaseWay, 'createFile'>
 
 /** What a supervisor asks of the gateway, with the certificate of the uplink. */
 export interface FleetLink {
@@ -24,13 +20,9 @@ export interface FleetLink {
   report(report: EdgeReport, signal: AbortSignal): Promise<{ readonly answer: ReportAnswer; readonly tripMs: number }>
   /**
    * The bytes of a release in a file: what an earlier attempt left is continued, never faster than `bytesPerSecond`. False
-   * where what came is not what its hash says: the file is gone then. @throws RetryableError
+   * where what came is not what its hash says: the file is gone then. @throws RetryableError; what the disk says when full
    */
-  fetch(
-    release: { readonly sha256: string; readonly bytes: number },
-    file: string,
-    signal: AbortSignal,
-  ): Promise<boolean>
+  fetch(release: ReleaseBytes, file: string, signal: AbortSignal): Promise<boolean>
   close(): void
 }
 
@@ -78,35 +70,18 @@ export function openFleetLink(options: FleetLinkOptions): FleetLink {
         throw away(error)
       }
     },
-    async fetch({ sha256, bytes }, file, signal) {
-      await mkdir(dirname(file), { recursive: true })
-      let have = (await stat(file).catch(() => undefined))?.size ?? 0
-      if (have > bytes) {
-        await rm(file)
-        have = 0
-      }
+    async fetch(release, file, signal) {
       try {
-        if (have < bytes) {
-          const headers = have > 0 ? { range: `bytes=${have}-` } : {}
-          const response = await ask(agents.fetch, 'GET', releasesPath + sha256, headers, signal)
-          if (response.statusCode !== 200 && response.statusCode !== 206) {
-            throw new RetryableError(refusedBy(await readAnswer(response))?.sentence ?? 'unexpected answer')
-          }
-          const flags = response.statusCode === 206 ? 'a' : 'w'
-          await pipeline(response, paced(pace, signal), createWriteStream(file, { flags, flush: true }))
-        }
+        return await downloadRelease(release, file, {
+          ask: (headers) => ask(agents.fetch, 'GET', releasesPath + release.sha256, headers, signal),
+          pace: (bytes) => pace(bytes, signal),
+          ...(options.createFile !== undefined && { createFile: options.createFile }),
+        })
       } catch (error) {
         // A full disk is not the gateway's fault.
-        if ((error as NodeJS.ErrnoException).code === 'ENOSPC') throw error
+        if (isDiskFull(error)) throw error
         throw away(error)
       }
-      const { size } = await stat(file)
-      if (size < bytes) throw new RetryableError(`${size} of ${bytes} bytes came`)
-      const hash = createHash('sha256')
-      for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) hash.update(chunk)
-      if (hash.digest('hex') === sha256) return true
-      await rm(file)
-      return false
     },
     close() {
       agents.report.destroy()
@@ -114,18 +89,6 @@ export function openFleetLink(options: FleetLinkOptions): FleetLink {
     },
   }
 }
-
-/** Back pressure reaches the sender: what is not taken is not sent. */
-const paced = (pace: ReturnType<typeof bandwidthCap>, signal: AbortSignal): Transform =>
-  new Transform({
-    highWaterMark: 64 * 1024,
-    transform(chunk: Buffer, _encoding, done) {
-      pace(chunk.length, signal).then(
-        () => done(null, chunk),
-        (error: unknown) => done(error as Error),
-      )
-    },
-  })
 
 function jsonOf(text: string): unknown {
   try {

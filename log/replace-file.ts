@@ -8,17 +8,20 @@ export async function replaceFile(path: string, content: string, mode = 0o644): 
   const beside = `${path}.new`
   // A new file: what was left there might have other rights.
   await rm(beside, { force: true })
-  const file = await open(beside, 'wx', mode)
   try {
-    await file.writeFile(content)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await renamePatiently(beside, path).catch(async (error: unknown) => {
+    const file = await open(beside, 'wx', mode)
+    try {
+      await file.writeFile(content)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await renamePatiently(beside, path)
+  } catch (error) {
+    // Half a file on a disk that is full would keep it full.
     await rm(beside, { force: true })
     throw error
-  })
+  }
   await realFileSystem.syncFolder(dirname(path))
 }
 

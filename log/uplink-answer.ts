@@ -77,8 +77,14 @@ export function refusalOf({ status, retryAfter, text }: Answer, language: 'zh' |
 }
 
 const unknownAnswer = {
-  en: (status: number) => `HTTP ${status}, and not from a gateway: look at uplink.url and the proxy`,
-  zh: (status: number) => `HTTP ${status}，且不是网关的应答：检查 uplink.url 与代理`,
+  en: (status: number) =>
+    status === 413
+      ? 'HTTP 413, and not from a gateway: a device on the way takes no request so large: raise its limit above the largest message'
+      : `HTTP ${status}, and not from a gateway: look at uplink.url and the proxy`,
+  zh: (status: number) =>
+    status === 413
+      ? 'HTTP 413，且不是网关的应答：途中的设备不接受这样大的请求，请把其限制调到大于最大消息'
+      : `HTTP ${status}，且不是网关的应答：检查 uplink.url 与代理`,
 }
 
 function parsed(text: string): Partial<Record<'outcome' | 'code' | 'message' | 'record', unknown>> {

@@ -194,16 +194,27 @@ async function* pacedChunks(
   }
 }
 
-/** Waits before bytes that would go beyond the rate. */
+/** ms of any monotonic clock, and a wait on it. */
+export interface Waiting {
+  now(): number
+  sleep(ms: number, signal: AbortSignal): Promise<void>
+}
+const realWaiting: Waiting = {
+  now: () => performance.now(),
+  sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+}
+
+/** Waits before bytes that would go beyond the rate; time that passes unused is not saved up. */
 export function bandwidthCap(
   bytesPerSecond: number | undefined,
+  { now, sleep }: Waiting = realWaiting,
 ): (bytes: number, signal: AbortSignal) => Promise<void> {
   let freeAt = 0
   return async (bytes, signal) => {
     if (bytesPerSecond === undefined) return
-    const now = performance.now()
-    const waitMs = freeAt - now
-    freeAt = Math.max(now, freeAt) + (bytes / bytesPerSecond) * 1000
-    if (waitMs > 0) await sleep(waitMs, undefined, { signal })
+    const at = now()
+    const waitMs = freeAt - at
+    freeAt = Math.max(at, freeAt) + (bytes / bytesPerSecond) * 1000
+    if (waitMs > 0) await sleep(waitMs, signal)
   }
 }

@@ -1,6 +1,7 @@
-import type { SignedRelease } from '../core/fleet-release.js'
+import { isForEdge, isNewerVersion, type ReleaseKind, type SignedRelease } from '../core/fleet-release.js'
 import type { EdgeReport } from '../core/fleet-report.js'
 import type { Database, Transaction } from './database.js'
+import { addRolloutEvent } from './rollouts.js'
 
 export interface ReportingEdge {
   readonly environment: string
@@ -30,6 +31,7 @@ export async function takeReport(
        ON CONFLICT (environment, hospital, edge) DO UPDATE SET reported_at = excluded.reported_at, report = excluded.report`,
       [...who, String(now), JSON.stringify(report)],
     )
+    await joinRollouts(tx, edge, report, now)
     const offers = await offersOf(tx, who)
     for (const { rolloutId } of offers) {
       await tx.execute(
@@ -51,6 +53,47 @@ export async function takeReport(
   })
 }
 
+/**
+ * An edge that first reports after a rollout was started is of its last stage: after all that were there, and at once
+ * where the rollout is done. It is given no package of the version that it runs, or of an older one than that.
+ */
+async function joinRollouts(tx: Transaction, edge: ReportingEdge, report: EdgeReport, now: number): Promise<void> {
+  const { environment, hospital } = edge
+  const open = await tx.query<{
+    id: number
+    kind: ReleaseKind
+    version: string
+    hospital: string | null
+    edge: string | null
+  }>(
+    `SELECT o.id, l.kind, l.version, l.hospital, l.edge
+     FROM rollout o JOIN fleet_release l ON l.number = o.release_number
+     WHERE o.environment = $1 AND o.state IN ('running', 'paused', 'done')
+       AND NOT EXISTS (
+         SELECT 1 FROM rollout_edge e JOIN rollout p ON p.id = e.rollout_id JOIN fleet_release n ON n.number = p.release_number
+         WHERE e.hospital = $2 AND e.edge = $3 AND p.environment = o.environment AND n.kind = l.kind
+           AND (p.id = o.id OR (n.number > l.number AND p.state IN ('running', 'paused', 'done'))))
+     ORDER BY l.number DESC`,
+    [environment, hospital, edge.edge],
+  )
+  const meant = open.filter((release) => isForEdge({ ...release, environment }, edge))
+  // Only the newest of each kind is news.
+  const joined = meant
+    .filter((release) => meant.find(({ kind }) => kind === release.kind) === release)
+    .filter(({ kind, version }) => kind === 'configuration' || isNewerVersion(version, report.version))
+  for (const { id } of joined.sort((a, b) => a.id - b.id)) {
+    const made = await tx.query(
+      `INSERT INTO rollout_edge (rollout_id, stage, hospital, edge, outcome)
+       SELECT id, jsonb_array_length(plan->'shares'), $2, $3, 'pending' FROM rollout WHERE id = $1::int8
+       ON CONFLICT DO NOTHING RETURNING 1 AS made`,
+      [String(id), hospital, edge.edge],
+    )
+    if (made.length === 0) continue
+    const detail = `${hospital}/${edge.edge}`
+    await addRolloutEvent(tx, id, { at: now, by: 'gateway', event: 'edge-joined', detail })
+  }
+}
+
 interface Offer {
   readonly rolloutId: number
   readonly kind: string
@@ -66,7 +109,8 @@ const offersOf = (tx: Transaction, who: readonly string[]): Promise<Offer[]> =>
   tx.query<Offer>(
     `SELECT DISTINCT ON (l.kind) o.id AS "rolloutId", l.kind, l.sha256, l.bytes, l.manifest, l.key_id AS "keyId", l.signature
      FROM rollout_edge e JOIN rollout o ON o.id = e.rollout_id JOIN fleet_release l ON l.number = o.release_number
-     WHERE o.environment = $1 AND e.hospital = $2 AND e.edge = $3 AND e.outcome <> 'failed' AND e.stage <= o.stage
+     WHERE o.environment = $1 AND e.hospital = $2 AND e.edge = $3 AND e.outcome <> 'failed'
+       AND (e.stage <= o.stage OR o.state = 'done')
        AND (o.state IN ('running', 'done') OR (o.state = 'paused' AND e.offered_at IS NOT NULL))
      ORDER BY l.kind, l.number DESC`,
     who,

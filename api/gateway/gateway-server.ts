@@ -6,25 +6,19 @@ import { pipeline } from 'node:stream/promises'
 import type { TLSSocket } from 'node:tls'
 import { RetryableError, UsageError } from '../../core/errors.js'
 import { GatewayRefusal, gatewayRefusals } from '../../core/gateway-refusals.js'
-import { readPemFile } from '../../core/pem.js'
+import { systemClock } from '../../core/clock.js'
+import { pause } from '../../core/pause.js'
 import type { Logger, Metrics } from '../../core/telemetry.js'
+import { watchCertificate, type CertificateWatch } from './certificate-watch.js'
 import { edgeOf, isIssuedUnder, type ConnectedEdge } from './edge-certificate.js'
 import { routeOf, type GatewayAnswer, type GatewayRoute } from './route.js'
+import type { ServerCertificate, ServerCertificateFiles } from './server-certificate.js'
 
-export interface GatewayOptions {
+export interface GatewayOptions extends ServerCertificateFiles {
   readonly host: string
   readonly port: number
-  /** PEM files. */
-  readonly certFile: string
-  readonly keyFile: string
-  /** Authorities of client certificates, PEM file. */
-  readonly clientCaFile?: string
-  /** Further authorities of client certificates, PEM. */
-  readonly clientAuthorities?: string
-  /** One of these must stand above a client certificate; any that TLS verifies where left out. */
+  /** One of these, or of clientCaFile, must stand above a client certificate; any that TLS verifies where left out. */
   readonly trusted?: readonly X509Certificate[]
-  /** Sent after those of certFile: who enrols finds the authority there that its token names. PEM. */
-  readonly chain?: string
   /** Asked of each request with a certificate; says no by GatewayRefusal. */
   readonly check?: (edge: ConnectedEdge) => void
   /** What the port is for. */
@@ -37,11 +31,17 @@ export interface GatewayOptions {
 
 export interface Gateway {
   readonly port: number
+  /** Takes a certificate, key or authorities that changed on the disk; open connections stay. */
+  readonly certificate: CertificateWatch
+  /** Looks at them every ten seconds until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>
   /** Takes nothing new, finishes what is under way. */
   close(): Promise<void>
 }
 
 const connectionsMax = 8192
+const certificatePollMs = 10_000
+const protocol = { minVersion: 'TLSv1.2' } as const
 /** A sender that is refused in the middle of its body may read the answer for so long. */
 const lingerMs = 2000
 
@@ -51,8 +51,15 @@ const lingerMs = 2000
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const stop = new AbortController()
-  const server = createTlsServer(options, (request, response) => {
-    answerOf(request, options, stop.signal).then(
+  const { metrics, logger } = options
+  const certificate = watchCertificate({
+    ...{ files: options, now: () => systemClock.now(), metrics, logger },
+    changed: ({ pem }) => server.setSecureContext({ ...pem, ...protocol }),
+  })
+  const server = createTlsServer(certificate.current, (request, response) => {
+    const outside = certificate.current.clientAuthorities
+    const trusted = options.trusted === undefined ? undefined : [...options.trusted, ...outside]
+    answerOf(request, { ...options, ...(trusted !== undefined && { trusted }) }, stop.signal).then(
       (answer) => reply(response, answer, options.logger),
       (error: unknown) => refuse(request, response, asRefusal(error, options.logger), options),
     )
@@ -73,6 +80,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   })
   return {
     port: (server.address() as AddressInfo).port,
+    certificate,
+    async run(signal) {
+      while (!signal.aborted) {
+        certificate.look()
+        await pause(certificatePollMs, signal)
+      }
+    },
     async close() {
       stop.abort()
       const closed = new Promise((resolve) => server.close(resolve))
@@ -158,29 +172,19 @@ function send(response: ServerResponse, status: number, body: object): void {
 }
 
 function createTlsServer(
-  { certFile, keyFile, clientCaFile, clientAuthorities = '', chain = '' }: GatewayOptions,
+  { pem }: ServerCertificate,
   handle: (request: IncomingMessage, response: ServerResponse) => void,
 ): Server {
-  const pem = {
-    cert: `${readPemFile('gateway.certFile', certFile)}\n${chain}`,
-    key: readPemFile('gateway.keyFile', keyFile),
-    ca: `${clientCaFile === undefined ? '' : readPemFile('gateway.clientCaFile', clientCaFile)}\n${clientAuthorities}`,
-  }
-  try {
-    return createServer(
-      {
-        ...pem,
-        requestCert: true,
-        // Checked before anything is read of a request, so that the edge is told what is wrong (decision 0090).
-        rejectUnauthorized: false,
-        minVersion: 'TLSv1.2',
-        handshakeTimeout: 10_000,
-        maxHeaderSize: 8192,
-      },
-      handle,
-    )
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new UsageError(`gateway: the certificate or key cannot be used: ${code}`, { cause: error })
-  }
+  return createServer(
+    {
+      ...pem,
+      ...protocol,
+      requestCert: true,
+      // Checked before anything is read of a request, so that the edge is told what is wrong (decision 0090).
+      rejectUnauthorized: false,
+      handshakeTimeout: 10_000,
+      maxHeaderSize: 8192,
+    },
+    handle,
+  )
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { KeyObject } from 'node:crypto'
-import { mkdir, readFile, rename, rm, statfs } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { OutcomeCode } from '../../core/fleet-report.js'
 import {
@@ -10,6 +10,7 @@ import {
   type SignedRelease,
 } from '../../core/fleet-release.js'
 import type { FleetLink } from '../../log/fleet-link.js'
+import { isDiskFull } from '../../log/release-download.js'
 import { installationPaths, readCurrent } from '../installation/installation.js'
 import { ReleaseError } from '../installation/release-error.js'
 import { readRelease } from '../installation/release.js'
@@ -65,7 +66,7 @@ export async function prepare(manifest: ReleaseManifest, options: PrepareOptions
   const paths = fleetPaths(options.dataDir)
   const download = paths.download(sha256)
   try {
-    await refuseFullDisk(options.dataDir, manifest)
+    await refuseFullDisk(options, manifest, download)
     if (!(await options.link.fetch(manifest, download, options.signal))) throw new NotTaken('bytes-differ', true)
     const candidate: CandidateRelease =
       manifest.kind === 'package'
@@ -74,18 +75,32 @@ export async function prepare(manifest: ReleaseManifest, options: PrepareOptions
     await rm(download, { force: true })
     return candidate
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw new NotTaken('disk-full', true, { cause })
-    if (cause instanceof NotTaken && !cause.again) await rm(download, { force: true })
-    throw cause
+    const notTaken = isDiskFull(cause) && !(cause instanceof NotTaken) ? fullDisk(cause) : cause
+    const isFull = notTaken instanceof NotTaken && notTaken.code === 'disk-full'
+    // What was fetched so far is worth less than the room of the spool.
+    if (notTaken instanceof NotTaken && (isFull || !notTaken.again)) await rm(download, { force: true })
+    throw notTaken
   }
 }
 
-async function refuseFullDisk(dataDir: string, { kind, bytes }: ReleaseManifest): Promise<void> {
+const fullDisk = (cause?: unknown): NotTaken => new NotTaken('disk-full', true, { cause })
+
+/** What is downloaded stands beside the spool, what is unpacked beside the versions: that may be another disk. */
+async function refuseFullDisk(
+  { dataDir, folder }: Pick<PrepareOptions, 'dataDir' | 'folder'>,
+  { kind, bytes }: ReleaseManifest,
+  download: string,
+): Promise<void> {
   await mkdir(dataDir, { recursive: true })
-  const { bavail, bsize } = await statfs(dataDir)
+  const fetched = (await stat(download).catch(() => undefined))?.size ?? 0
   const needed = kind === 'package' ? bytes * unpackedTimes + reserveBytes : bytes * 2
-  if (bavail * bsize < needed) throw new NotTaken('disk-full', true)
+  if ((await freeBytes(dataDir)) < needed - Math.min(fetched, bytes)) throw fullDisk()
+  if (kind === 'package' && (await freeBytes(folder)) < bytes * (unpackedTimes - 1)) throw fullDisk()
+}
+
+async function freeBytes(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path)
+  return bavail * bsize
 }
 
 async function unpack(file: string, { version }: ReleaseManifest, options: PrepareOptions): Promise<string> {
@@ -101,16 +116,13 @@ async function unpack(file: string, { version }: ReleaseManifest, options: Prepa
     const before = await readRelease(paths.version(running))
     if (before.spoolFormat !== release.spoolFormat) throw new NotTaken('spool-format')
   } catch (cause) {
-    if (cause instanceof ReleaseError && !isFull(cause)) throw new NotTaken('package-refused', false, { cause })
-    throw isFull(cause) ? new NotTaken('disk-full', true, { cause }) : cause
+    if (cause instanceof ReleaseError && !isDiskFull(cause)) throw new NotTaken('package-refused', false, { cause })
+    throw cause
   }
   const args = ['supervise', folder, '--config', options.setting.file, '--check']
   if (!(await succeeds(paths.entry(version), args, folder))) throw new NotTaken('start-check-failed')
   return version
 }
-
-const isFull = (error: unknown): boolean =>
-  error instanceof Error && ((error as NodeJS.ErrnoException).code === 'ENOSPC' || isFull(error.cause))
 
 /** What the launcher will start after a restart of the machine must start. */
 function succeeds(entry: string, args: readonly string[], cwd: string): Promise<boolean> {
@@ -145,7 +157,9 @@ async function take(file: string, { sha256 }: ReleaseManifest, options: PrepareO
     if (dir(configuration.dataDir) !== dir(now.dataDir)) throw new NotTaken('configuration-moves-data')
   } catch (cause) {
     await rm(`${target}.candidate`, { force: true })
-    throw cause instanceof NotTaken ? cause : new NotTaken('configuration-invalid', false, { cause })
+    throw cause instanceof NotTaken || isDiskFull(cause)
+      ? cause
+      : new NotTaken('configuration-invalid', false, { cause })
   }
   await rename(`${target}.candidate`, target)
   return sha256

@@ -61,7 +61,10 @@ export function decideRollout(
     healthy + (stage === 0 ? here.filter(({ verdict }) => verdict.state === 'failed').length : 0) >= needed &&
     (healthy > 0 || here.length === 0)
   if (!isOver) return { settled, next: { state: 'stay' } }
-  return { settled, next: stage < plan.shares.length ? { state: 'advance', stage: stage + 1 } : { state: 'done' } }
+  // A stage without edges would only soak.
+  const following = targets.map((target) => target.stage).filter((other) => other > stage)
+  if (following.length === 0) return { settled, next: { state: 'done' } }
+  return { settled, next: { state: 'advance', stage: Math.min(...following) } }
 }
 
 const failedBefore = { state: 'failed', reason: 'before' } as const

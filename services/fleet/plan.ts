@@ -34,11 +34,15 @@ export interface EdgeName {
 
 export const edgeKey = ({ hospital, edge }: EdgeName): string => `${hospital} ${edge}`
 
-/** How many edges the stages up to and with `stage` may reach (0: the canaries). */
+/**
+ * How many edges the stages up to and with `stage` may reach (0: the canaries). A share of an edge counts as one: 10 % of
+ * 25 edges are three. A stage whose share the stages before it reach already is empty, and left out.
+ */
 export function reachOf(plan: Pick<RolloutPlan, 'canaries' | 'shares'>, stage: number, edges: number): number {
   const canaries = Math.min(plan.canaries, edges)
   if (stage === 0) return canaries
-  return Math.max(canaries, Math.floor((plan.shares[stage - 1] ?? 1) * edges))
+  // 0.07 * 100 is a little more than 7.
+  return Math.max(canaries, Math.ceil((plan.shares[stage - 1] ?? 1) * edges - 1e-9))
 }
 
 /**

@@ -62,6 +62,43 @@ test('named canaries are the first stage, and the stages never reach beyond thei
   }
 })
 
+test('of 1 to 300 edges every stage has one that is new, or is left out; the last has all', () => {
+  const share = fc.integer({ min: 1, max: 99 }).map((percent) => percent / 100)
+  const shares = fc.array(share, { maxLength: 5 }).map((some) => [...some.sort((a, b) => a - b), 1])
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 5 }), shares, (count, canaries, rising) => {
+      const own: RolloutPlan = { ...plan, canaries, shares: rising, soakSeconds: 0 }
+      const edges = Array.from({ length: count }, (_, index) => ({ hospital: `H${index}`, edge: 'e' }))
+      const targets = stagesOf(edges, own, [], 'seed').map((edge) => ({
+        ...{ ...edge, outcome: 'healthy', silences: 0, offeredAt: 0, reportedAt: 0 },
+        ...{ baseline: reportOf({}), report: reportOf(runs) },
+      })) as StagedTarget[]
+      expect(targets).toHaveLength(count)
+      let reached = 0
+      for (let stage = 0, visits = 0; ; visits++) {
+        expect(visits).toBeLessThanOrEqual(rising.length)
+        const now = targets.filter((target) => target.stage <= stage).length
+        expect(now).toBeGreaterThan(reached)
+        // less than one edge beyond its share
+        if (stage > 0) expect(now).toBeLessThan(Math.max(canaries, (rising[stage - 1] ?? 1) * count) + 1)
+        reached = now
+        const { next } = decideRollout({ plan: own, stage, stageSince: 0, release, targets }, 0)
+        if (next.state === 'done') break
+        if (next.state !== 'advance') return expect(next.state).toBe('advance')
+        stage = next.stage
+      }
+      expect(reached).toBe(count)
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('ten percent of 25 are three edges, a share that is exact is not rounded', () => {
+  expect([0, 1, 2, 3].map((stage) => reachOf(plan, stage, 25))).toEqual([2, 3, 13, 25])
+  expect([0, 1, 2, 3].map((stage) => reachOf(plan, stage, 3))).toEqual([2, 2, 2, 3])
+  expect(reachOf({ canaries: 1, shares: [0.07, 1] }, 1, 100)).toBe(7)
+})
+
 /** An edge of a simulated fleet. */
 interface Behaviour {
   /** Minutes for which it is off after the start. */
