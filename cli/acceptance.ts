@@ -253,7 +253,10 @@ async function writeReport(
   await mkdir(dir, { recursive: true })
   const name = `acceptance-${report.hospital.replace(/[^A-Za-z0-9_-]/g, '_')}-${report.feed}-${report.period.to}`
   // Only here: it is 30 MB that no other command, and no role, should carry.
-  const { reportPdf } = await import('../services/acceptance/report-pdf.js')
+  const { reportPdf } = await import('../services/acceptance/report-pdf.js').catch((cause: unknown) => {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
+    throw new UsageError('the package of an edge does not write reports: run this in the province', { cause })
+  })
   const pdf = await reportPdf(report)
   const pdfName = `${name}.pdf`
   await writeFile(join(dir, pdfName), pdf)

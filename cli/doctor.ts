@@ -118,6 +118,13 @@ async function lookAtDisk({ dataDir = '.hutong', spool }: Configuration, say: Sa
   ]
 }
 
+/** Less than a day is no day: nights and mornings differ. */
+function spanText(days: number, say: Say): string {
+  if (days >= 1) return ''
+  const hours = Math.floor(days * 24)
+  return say(` in ${hours} h: look again after a day`, `（仅 ${hours} 小时的数据，满一天后请再查）`)
+}
+
 async function outageFinding(
   disk: {
     readonly dataDir: string
@@ -129,7 +136,7 @@ async function outageFinding(
 ): Promise<Finding> {
   const { freeMegabytes, diskReserveMegabytes: reserve } = disk
   const measured = bytesPerDay(await spoolFiles(join(disk.dataDir, 'spool')))
-  const perDay = measured ?? assumedBytesPerDay
+  const perDay = measured?.bytes ?? assumedBytesPerDay
   const bytes = (megabytes: number): number => megabytes * 1024 * 1024
   const days = outageDays({
     freeBytes: bytes(freeMegabytes),
@@ -141,7 +148,10 @@ async function outageFinding(
   const basis =
     measured === undefined
       ? say(`${rate} MiB a day, assumed: 10,000 messages of 3.5 KB`, `按每天 ${rate} MiB 估计（一万条、每条 3.5 KB）`)
-      : say(`${rate} MiB a day, as the spool has written`, `按缓存实际每天 ${rate} MiB`)
+      : say(
+          `${rate} MiB a day, as the spool has written${spanText(measured.spanDays, say)}`,
+          `按缓存实际每天 ${rate} MiB${spanText(measured.spanDays, say)}`,
+        )
   const room = say(
     `${freeMegabytes} MiB free: room for about ${days} days without the line or the log, at ${basis}`,
     `剩余 ${freeMegabytes} MiB：断线约可坚持 ${days} 天，${basis}`,

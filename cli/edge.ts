@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import type { Command } from 'commander'
 import { systemClock } from '../core/clock.js'
@@ -52,7 +53,7 @@ async function token(
   checkNames(hospital, name)
   const validMs = durationMs(flags.valid)
   if (flags.config === undefined) throw new UsageError('--config: name the configuration of the gateway')
-  const { gateway } = await loadConfiguration(flags.config, connectors, terminal.environment.variables)
+  const { gateway, dataDir } = await loadConfiguration(flags.config, connectors, terminal.environment.variables)
   const authority = gateway === undefined ? undefined : authorityOf(gateway)
   if (gateway === undefined || authority === undefined) {
     throw new UsageError(`${flags.config}: add gateway.authority, which issues the certificates (hutong ca init)`)
@@ -61,6 +62,8 @@ async function token(
   const now = systemClock.now()
   const expiresAt = now + validMs
   const by = flags.by ?? userInfo().username
+  // The first token is made before the gateway ever ran.
+  await mkdir(dataDir ?? '.hutong', { recursive: true })
   await onRepository(flags, terminal, (database) =>
     addToken(database, { id: made.id, secretHash: secretHash(made.secret), hospital, name, by, now, expiresAt }),
   )

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { readEnvironment } from '../core/environment.js'
 import { RetryableError, UsageError } from '../core/errors.js'
@@ -29,11 +28,12 @@ import { testCommand } from './test.js'
 import { traceCommand } from './trace.js'
 import { exitCodes, processTerminal } from './terminal.js'
 import { updateCommand, verifyCommand } from './update.js'
+import { ownVersion } from './version.js'
 
 const terminal = processTerminal(readEnvironment())
 const program = new Command('hutong')
   .description('Hutong 互通: hospital feeds flow into the provincial repository')
-  .version(version())
+  .version(ownVersion())
   .showHelpAfterError('(hutong --help lists the commands)')
   .exitOverride()
 
@@ -78,10 +78,4 @@ try {
     terminal.err(`hutong: ${error.message}\n`)
     process.exitCode = exitCodes.unavailable
   } else throw error
-}
-
-function version(): string {
-  // dist/cli/main.js stands two folders below package.json.
-  return (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string })
-    .version
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { chdir } from 'node:process'
 import type { Command } from 'commander'
@@ -8,6 +7,7 @@ import { installationPaths, ownInstallation } from './installation/installation.
 import { untilStopped } from './run.js'
 import { Supervisor } from './supervise/supervisor.js'
 import type { Terminal } from './terminal.js'
+import { ownVersion } from './version.js'
 
 export function superviseCommand(program: Command, terminal: Terminal): void {
   program
@@ -30,7 +30,7 @@ export function superviseCommand(program: Command, terminal: Terminal): void {
       const logger = createLogger({ level: 'info', role: 'supervise' })
       const supervisor = await Supervisor.open({
         ...{ folder, configFile, logger },
-        supervisorVersion: versionOfThis(),
+        supervisorVersion: ownVersion(),
         variables: terminal.environment.variables,
         now: () => systemClock.now(),
       })
@@ -38,7 +38,3 @@ export function superviseCommand(program: Command, terminal: Terminal): void {
       await supervisor.run(untilStopped())
     })
 }
-
-const versionOfThis = (): string =>
-  // dist/cli/supervise.js stands two folders below package.json.
-  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version

@@ -1,12 +1,19 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { UsageError } from '../core/errors.js'
-import { installationPaths, ownInstallation, readCurrent, switchTo } from './installation/installation.js'
+import {
+  installationPaths,
+  ownInstallation,
+  readCurrent,
+  removeOlderVersions,
+  switchTo,
+} from './installation/installation.js'
 import { ReleaseError } from './installation/release-error.js'
 import { verifyRelease } from './installation/release.js'
 import { trustedKeys } from './installation/trusted-keys.js'
 import { unpackRelease } from './installation/unpack.js'
 import { exitCodes, type Terminal } from './terminal.js'
+import { ownVersion } from './version.js'
 
 interface InstallationFlags {
   readonly folder?: string
@@ -38,6 +45,10 @@ export function updateCommand(program: Command, terminal: Terminal): void {
           ? `${version} is the current version already\n`
           : `${before.version} → ${version}: restart the service now; \`hutong update --back\` undoes this\n`,
       )
+      // the service may still run the version before, or the one before that
+      const used = new Set([version, before.version, before.previous, ownVersion()])
+      const removed = await removeOlderVersions(folder, used)
+      if (removed.length > 0) terminal.out(`removed to free the disk: ${removed.join(', ')}\n`)
     })
 }
 

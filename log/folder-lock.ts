@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { UsageError } from '../core/errors.js'
+import { pidExists } from '../core/pid.js'
 
 /** Held until released or until the process ends, however it ends. */
 export interface FolderLock {
@@ -114,15 +115,6 @@ async function lives(holder: Holder | undefined, renewedAt: number): Promise<boo
   const start = await startOf(holder.pid)
   if (start === null || holder.start === null) return fresh || holder.pid === process.pid
   return start === holder.start
-}
-
-function pidExists(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
-  }
 }
 
 /** Linux: clock ticks between boot and the start of the process (field 22 of /proc/<pid>/stat). */

@@ -579,7 +579,9 @@ class Consumption implements AsyncIterableIterator<Batch> {
       this.consumer = undefined
       this.commitOffsets = undefined
       this.hungry.clear()
-      await Promise.race([consumer.disconnect().catch(() => undefined), pause(leaveTimeoutMs)])
+      const left = new AbortController() // a timer left behind would keep the process from ending
+      const leaving = consumer.disconnect().catch(() => undefined)
+      await Promise.race([leaving.finally(() => left.abort()), pause(leaveTimeoutMs, left.signal)])
     }
   }
 

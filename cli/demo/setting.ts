@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import type { Environment } from '../../core/environment.js'
+import { pidExists } from '../../core/pid.js'
 import { checkConfiguration, formatProblem, type Configuration } from '../config.js'
 import type { Role } from '../config-schema.js'
 import { connectors } from '../connectors.js'
@@ -140,14 +141,5 @@ async function isReusable(folder: string): Promise<boolean> {
   if (!facts.isDirectory() || (process.getuid !== undefined && facts.uid !== process.getuid())) return false
   const pid = Number(await readFile(join(folder, markerName), 'utf8').catch(() => ''))
   if (!Number.isInteger(pid) || pid <= 0) return false
-  return pid === process.pid || !isRunning(pid)
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
+  return pid === process.pid || !pidExists(pid)
 }

@@ -1,8 +1,9 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
-const dayMs = 86_400_000
-/** Of a site that has not run for a day yet: 10,000 messages of 3.5 KB. */
+const hourMs = 3_600_000
+const dayMs = 24 * hourMs
+/** Of a site that has not run for an hour yet: 10,000 messages of 3.5 KB. */
 export const assumedBytesPerDay = 10_000 * 3.5 * 1024
 
 /** Whole days that a spool takes messages while nothing can be forwarded. All in bytes. */
@@ -25,12 +26,15 @@ export interface SpoolFile {
   readonly changedAt: number
 }
 
-/** What a spool writes in a day, from the files it keeps; undefined where they span less than a day. */
-export function bytesPerDay(files: readonly SpoolFile[]): number | undefined {
+/** What a spool writes in a day, from the files it keeps, and the days they span; undefined below an hour. */
+export function bytesPerDay(
+  files: readonly SpoolFile[],
+): { readonly bytes: number; readonly spanDays: number } | undefined {
   const from = files.reduce((least, { createdAt, changedAt }) => Math.min(least, createdAt, changedAt), Infinity)
   const to = files.reduce((most, { changedAt }) => Math.max(most, changedAt), -Infinity)
-  if (!(to - from >= dayMs)) return undefined
-  return (files.reduce((sum, { bytes }) => sum + bytes, 0) * dayMs) / (to - from)
+  if (!(to - from >= hourMs)) return undefined
+  const spanDays = (to - from) / dayMs
+  return { bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) / spanDays, spanDays }
 }
 
 /** The segments of a spool, which a running process may be writing; none where there is no spool yet. */

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Type, type Static } from '@sinclair/typebox'
@@ -76,6 +76,34 @@ export async function switchTo(
   const current: Current = { version, previous: before.version }
   await replaceFile(paths.current, `${JSON.stringify(current)}\n`)
   return current
+}
+
+/** Removes what else stands in a folder. */
+export async function removeOthers(folder: string, kept: ReadonlySet<string | null>): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) if (!kept.has(name)) await removeWhole(join(folder, name))
+}
+
+/** On Windows a file may be held for a moment: the next time removes it. */
+const removeWhole = (path: string): Promise<void> => rm(path, { recursive: true, force: true }).catch(() => undefined)
+
+/**
+ * Removes versions that were unpacked before every one of `used`; a later one may be about to be tried.
+ * Resolves with their names.
+ */
+export async function removeOlderVersions(
+  folder: string,
+  used: ReadonlySet<string | null>,
+): Promise<readonly string[]> {
+  const { versions } = installationPaths(folder)
+  const names = (await readdir(versions)).filter((name) => !name.startsWith('.')) // .incoming-… may be under way
+  const unpackedAt = new Map(
+    await Promise.all(names.map(async (name) => [name, (await stat(join(versions, name))).ctimeMs] as const)),
+  )
+  const times = names.filter((name) => used.has(name)).map((name) => unpackedAt.get(name) ?? -Infinity)
+  const oldest = times.length === 0 ? -Infinity : Math.min(...times)
+  const old = names.filter((name) => !used.has(name) && (unpackedAt.get(name) ?? Infinity) < oldest)
+  for (const name of old) await removeWhole(join(versions, name))
+  return old
 }
 
 async function refuseOlderSpool(

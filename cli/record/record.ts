@@ -1,4 +1,5 @@
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parse, stringify } from 'yaml'
 import type { Deidentifier } from '../../connectors/hl7v2/deidentify/deidentify.js'
@@ -6,6 +7,7 @@ import { LeakCheck, type Leak } from '../../connectors/hl7v2/deidentify/leak-che
 import { readMessageBytes, type Hl7Message } from '../../connectors/hl7v2/message.js'
 import { readTime } from '../../connectors/hl7v2/times.js'
 import { RecordError } from '../../core/errors.js'
+import { pidExists } from '../../core/pid.js'
 import { cataloguesOnce, writeExpected, type Catalogues } from '../test.js'
 import type { RecordInput } from './sources.js'
 
@@ -63,7 +65,8 @@ export async function record(
   }
   const parent = dirname(resolve(out))
   await mkdir(parent, { recursive: true })
-  const unchecked = await mkdtemp(join(parent, '.unchecked-'))
+  await removeUnchecked(parent)
+  const unchecked = await mkdtemp(join(parent, uncheckedOf(process.pid)))
   try {
     const catalogues = cataloguesOnce()
     const leaks: Leak[] = []
@@ -98,6 +101,17 @@ export async function record(
     return { recorded: cases.length, leftOut, leaks }
   } finally {
     await rm(unchecked, { recursive: true, force: true })
+  }
+}
+
+const uncheckedOf = (pid: number | string): string => `.unchecked-${hostname()}-${pid}-`
+
+/** What a recording on this machine left that was killed: nobody searched it for what must not leave. */
+async function removeUnchecked(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    const [, pid] = /-([0-9]+)-[A-Za-z0-9]+$/.exec(name) ?? []
+    if (pid === undefined || !name.startsWith(uncheckedOf(pid)) || pidExists(Number(pid))) continue
+    await rm(join(parent, name), { recursive: true, force: true })
   }
 }
 

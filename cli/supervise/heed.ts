@@ -20,6 +20,8 @@ export function heedSupervisor(runtime: Pick<Runtime, 'health' | 'logger'>): {
     )
   }
   const gone = (): void => stop.abort()
+  // it may have died while this process opened its parts
+  if (!process.connected) gone()
   process.on('message', heard)
   process.on('disconnect', gone)
   return {

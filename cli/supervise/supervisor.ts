@@ -1,5 +1,5 @@
-import { readdir, rm, statfs } from 'node:fs/promises'
-import { join, resolve as resolvePath } from 'node:path'
+import { statfs } from 'node:fs/promises'
+import { resolve as resolvePath } from 'node:path'
 import type { OutcomeCode, EdgeReport, ReportAnswer } from '../../core/fleet-report.js'
 import type { SignedRelease } from '../../core/fleet-release.js'
 import { readManifest } from '../../core/fleet-release.js'
@@ -7,7 +7,7 @@ import { RetryableError } from '../../core/errors.js'
 import { pause } from '../../core/pause.js'
 import type { Logger } from '../../core/telemetry.js'
 import { openFleetLink, type FleetLink } from '../../log/fleet-link.js'
-import { installationPaths, readCurrent, switchTo } from '../installation/installation.js'
+import { installationPaths, readCurrent, removeOthers, switchTo } from '../installation/installation.js'
 import { startChild, type Child, type Program } from './child.js'
 import type { RunHealth } from './health.js'
 import { judgeTrial, type TrialView } from './judge-trial.js'
@@ -455,13 +455,6 @@ export class Supervisor {
     )
     await removeOthers(this.paths.configurations, kept)
     await removeOthers(this.paths.downloads, new Set())
-  }
-}
-
-async function removeOthers(folder: string, kept: ReadonlySet<string | null>): Promise<void> {
-  for (const name of await readdir(folder).catch(() => [])) {
-    // On Windows a file may be held for a moment: the next change tries again.
-    if (!kept.has(name)) await rm(join(folder, name), { recursive: true, force: true }).catch(() => undefined)
   }
 }
 

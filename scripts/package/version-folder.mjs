@@ -5,8 +5,8 @@ import { filesUnder, releaseFile, sha256OfFile, signatureFile } from '../../dist
 import { signBytes } from '../../dist/core/signing.js'
 import { spoolFormat } from '../../dist/log/spool-frame.js'
 
-/** Not needed where messages are only received and forwarded (docs/decisions/0150). */
-const leftOut = new Set(['@electric-sql/pglite', '@types/node', 'undici-types'])
+/** Not needed where messages are only received and forwarded (docs/decisions/0150), nor what only these need. */
+const leftOut = new Set(['@electric-sql/pglite', 'pdfkit', 'fontkit', '@types/node', 'undici-types'])
 /** Of the product itself: fonts of 31 MB, for acceptance reports are written in the province. */
 const fontFolder = join('services', 'acceptance', 'font')
 /** What explains and types a package, and what it was compiled from, is not loaded by it. */
@@ -39,15 +39,31 @@ const writeJson = (file, value) => {
 /** Folders of the packages that package-lock.json names for production. Fails where the tree holds another version. */
 function productionPackages(root) {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'))
-  const wanted = Object.entries(packages).filter(([path, { dev, devOptional, optional, peer }]) => {
-    const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)
-    return path !== '' && !dev && !devOptional && !optional && !peer && !leftOut.has(name)
-  })
-  for (const [path, { version }] of wanted) {
-    const { version: found } = JSON.parse(readFileSync(join(root, path, 'package.json'), 'utf8'))
-    if (found !== version) throw new Error(`${path} is ${found}, package-lock.json says ${version}: run npm ci`)
+  const found = new Set()
+  const waiting = ['']
+  for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+    for (const name of Object.keys(packages[path].dependencies ?? {})) {
+      const needed = leftOut.has(name) ? undefined : placeOf(name, path, packages)
+      if (needed === undefined || found.has(needed)) continue
+      found.add(needed)
+      waiting.push(needed)
+    }
   }
-  return wanted.map(([path]) => path).sort()
+  for (const path of found) {
+    const { version } = JSON.parse(readFileSync(join(root, path, 'package.json'), 'utf8'))
+    const { version: locked } = packages[path]
+    if (version !== locked) throw new Error(`${path} is ${version}, package-lock.json says ${locked}: run npm ci`)
+  }
+  return [...found].sort()
+}
+
+/** Where Node finds a package from the folder of another: beside it, or beside one of those around it. */
+function placeOf(name, from, packages) {
+  for (let around = from; ; around = around.slice(0, Math.max(0, around.lastIndexOf('node_modules/') - 1))) {
+    const path = `${around === '' ? '' : `${around}/`}node_modules/${name}`
+    if (packages[path] !== undefined) return path
+    if (around === '') throw new Error(`package-lock.json has no ${name}, which ${from} needs`)
+  }
 }
 
 function copyLoaded(from, to, options) {

@@ -9,7 +9,7 @@ import { pause } from '../../core/pause.js'
 import type { Database } from '../../repository/database.js'
 import { createDatabase } from '../repository/databases.js'
 import { archivedAndSettled, verifyCampaign } from '../simulation/crash-verification.js'
-import { Edge, versionText } from './edges/edge.js'
+import { badVersionText, Edge, versionText } from './edges/edge.js'
 import { Platform } from './edges/platform.js'
 
 // A province on the real stack and twenty hospitals as processes: whatever befalls lines and edges, in the end every
@@ -45,7 +45,12 @@ describe.skipIf(stack === undefined)('twenty edges', () => {
     platform = await Platform.open(folder, stack!)
     edges = await Promise.all(
       Array.from({ length: edgeCount }, (_, index) =>
-        Edge.open(101 + index, folder, platform.gatewayPort, 101 + index === wrongClock ? -3 * hourMs : 0),
+        Edge.open(
+          101 + index,
+          folder,
+          platform.gatewayPort,
+          101 + index === wrongClock ? { clockShiftMs: -3 * hourMs } : {},
+        ),
       ),
     )
     await platform.start(
@@ -74,7 +79,7 @@ describe.skipIf(stack === undefined)('twenty edges', () => {
   test('the ledger balances to the message', { timeout: 600_000 }, async () => {
     const by = await platform.signer()
     await Promise.all(edges.map((one) => one.install('1.0.0', by)))
-    await Promise.all(edges.map((one) => one.configure(one.number === fullDisk ? diskIsFull : {})))
+    await Promise.all(edges.map((one) => one.configure(one.number === fullDisk ? { spool: diskIsFull } : {})))
     // A few at a time: each command is a process of its own.
     for (let at = 0; at < edges.length; at += 4) {
       await Promise.all(
@@ -157,8 +162,6 @@ describe.skipIf(stack === undefined)('twenty edges', () => {
     }
   })
 
-  /** Passes the check before the trial and then cannot run. */
-  const badVersionText = `if (process.argv.includes('--check')) ${versionText}\nelse process.exit(7)`
   const diskIsFull = { diskReserveMegabytes: 1_000_000_000 }
 
   const settledOf = async (feed: string): Promise<number> => {

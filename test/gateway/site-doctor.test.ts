@@ -130,8 +130,9 @@ test('days of outage: what the spool writes in a day against the free disk and i
   const file = (bytes: number, from: number, to: number): { bytes: number; createdAt: number; changedAt: number } => ({
     ...{ bytes, createdAt: from * day, changedAt: to * day },
   })
-  expect(bytesPerDay([file(300, 0, 2), file(100, 2, 4)])).toBe(100)
-  expect(bytesPerDay([file(300, 0, 0.5)]), 'too short to tell').toBeUndefined()
+  expect(bytesPerDay([file(300, 0, 2), file(100, 2, 4)])).toEqual({ bytes: 100, spanDays: 4 })
+  expect(bytesPerDay([file(300, 0, 0.5)])).toEqual({ bytes: 600, spanDays: 0.5 })
+  expect(bytesPerDay([file(300, 0, 0.04)]), 'too short to tell').toBeUndefined()
   expect(bytesPerDay([])).toBeUndefined()
 })
 

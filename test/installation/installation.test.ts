@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, utimes, write
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { installationPaths, readCurrent, switchTo } from '../../cli/installation/installation.js'
+import { installationPaths, readCurrent, removeOlderVersions, switchTo } from '../../cli/installation/installation.js'
 import type { ReleaseFault } from '../../cli/installation/release-error.js'
 import { verifyRelease } from '../../cli/installation/release.js'
 import { unpackRelease } from '../../cli/installation/unpack.js'
@@ -119,6 +119,17 @@ describe('an update', () => {
       await expect(unpackRelease(archive, folder, [mine.publicKey]), fault).rejects.toEqual(refused(fault))
       expect(await readdir(join(folder, 'versions')), fault).toEqual(['0.1.0'])
     }
+  })
+
+  it('frees the versions older than those in use, and none that came later', async () => {
+    for (const version of ['0.2.0', '0.3.0', '0.4.0', '0.5.0']) {
+      await unpackRelease(await packageOf(version, { by: mine }), folder, [mine.publicKey])
+    }
+    await mkdir(join(folder, 'versions', '.incoming-young'))
+    expect(await removeOlderVersions(folder, new Set(['0.4.0', '0.3.0', null]))).toEqual(['0.1.0', '0.2.0'])
+    const left = ['.incoming-young', '0.3.0', '0.4.0', '0.5.0']
+    expect((await readdir(join(folder, 'versions'))).sort()).toEqual(left)
+    expect(await removeOlderVersions(folder, new Set(['0.9.0'])), 'none in use is there').toEqual([])
   })
 
   it('replaces a spoilt version that is not the current one, and no other', async () => {

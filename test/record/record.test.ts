@@ -1,6 +1,7 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -248,6 +249,14 @@ describe('where the replacing fails', () => {
     })
     await expect(record(inputs, breaking, { out: join(dir, 'cases'), settings })).rejects.toThrow('the disk is gone')
     expect(await readdir(dir)).toEqual([])
+  })
+
+  test('what a killed recording left is removed by the next, and nothing that another is about', async () => {
+    const { pid } = spawnSync(process.execPath, ['--version'])
+    const names = [pid, process.pid].map((one) => `.unchecked-${hostname()}-${one}-aB3xYz`)
+    for (const name of names) await mkdir(join(dir, name, '0001-ORU'), { recursive: true })
+    await record(inputs, new Deidentifier({ key }), { out: join(dir, 'cases'), settings })
+    expect((await readdir(dir)).sort()).toEqual([names[1], 'cases'])
   })
 
   test('a setting of the feed that names a patient is found beside the messages', async () => {

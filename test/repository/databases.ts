@@ -1,10 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { readEnvironment } from '../../core/environment.js'
+import { pause } from '../../core/pause.js'
 import { openDatabase, type Database } from '../../repository/database.js'
 import { migrate } from '../../repository/migrate.js'
 
 const { databaseUrl, ci } = readEnvironment()
+
+/** SQLSTATE, PostgreSQL appendix A. */
+const insufficientPrivilege = '42501'
+const objectInUse = '55006'
 
 export interface TestDatabase {
   readonly db: Database
@@ -40,7 +45,20 @@ export async function createDatabase(url: string): Promise<CreatedDatabase> {
   await administer(url, `CREATE DATABASE ${name}`)
   const own = new URL(url)
   own.pathname = `/${name}`
-  return { name, url: own.href, drop: () => administer(url, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) }
+  return { name, url: own.href, drop: () => dropDatabase(url, name) }
+}
+
+/** PostgreSQL 15 refuses to end an autovacuum worker for who is no superuser; such a worker is gone in a moment. */
+async function dropDatabase(url: string, name: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await administer(url, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+    } catch (error) {
+      const { code } = error as { readonly code?: string }
+      if (attempt === 60 || (code !== insufficientPrivilege && code !== objectInUse)) throw error
+      await pause(500)
+    }
+  }
 }
 
 async function openPostgresTest(url: string): Promise<TestDatabase> {

@@ -21,7 +21,8 @@ export interface OwnEnd {
 
 /** Exit code of a command whose broker, registry or database is not there (cli/terminal.ts). */
 const unavailable = 3
-const stopTimeoutMs = 20_000
+/** Beyond what a graceful stop may take: work under way, then leaving the group (log/kafka-log.ts). */
+const stopTimeoutMs = 60_000
 
 /** Keeps one process alive as a service manager does: whenever it ends it is started again, until `stop`. */
 export class SupervisedProcess {
@@ -42,6 +43,11 @@ export class SupervisedProcess {
 
   get name(): string {
     return this.plan.name
+  }
+
+  /** Of the last start. */
+  get pid(): number | undefined {
+    return this.child?.pid
   }
 
   start(): void {

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { stringify } from 'yaml'
@@ -15,6 +15,15 @@ import { hutong, program } from './command.js'
 
 /** A version: this build of the product, under whatever number it was packed. */
 export const versionText = `import(${JSON.stringify(pathToFileURL(program).href)})`
+/** Passes the check before the trial and then cannot run. */
+export const badVersionText = `if (process.argv.includes('--check')) ${versionText}\nelse process.exit(7)`
+
+export interface EdgeTroubles {
+  /** How far its clock is off, ms. */
+  readonly clockShiftMs?: number
+  /** Writes of its supervisor that end in a SIGKILL, each once (killed-at.mjs). */
+  readonly killedAt?: readonly string[]
+}
 
 /** A hospital with one front-end machine, one LIS, and one line to the province. */
 export class Edge {
@@ -30,7 +39,7 @@ export class Edge {
     readonly folder: string,
     readonly wan: TcpRelay,
     port: number,
-    private readonly clockShiftMs: number,
+    private readonly troubles: EdgeTroubles,
   ) {
     this.hospital = `H${number}`
     this.feed = `h${number}-lis`
@@ -39,10 +48,10 @@ export class Edge {
     this.process = this.newProcess()
   }
 
-  static async open(number: number, parent: string, gatewayPort: number, clockShiftMs = 0): Promise<Edge> {
+  static async open(number: number, parent: string, gatewayPort: number, troubles: EdgeTroubles = {}): Promise<Edge> {
     const folder = join(parent, `edge-${number}`)
     await mkdir(folder, { recursive: true })
-    return new Edge(number, folder, await TcpRelay.open([gatewayPort]), await freePort(), clockShiftMs)
+    return new Edge(number, folder, await TcpRelay.open([gatewayPort]), await freePort(), troubles)
   }
 
   /** Which of the simulated laboratory systems it has: UTF-8 or GBK. */
@@ -62,8 +71,11 @@ export class Edge {
     await writeFile(paths.current, JSON.stringify({ version, previous: null }))
   }
 
-  async configure(spool: { readonly diskReserveMegabytes?: number } = {}): Promise<void> {
-    const fleet = { reportEverySeconds: 2, probationSeconds: 15 }
+  async configure({
+    spool = {},
+    fleet: more = {},
+  }: { readonly spool?: object; readonly fleet?: object } = {}): Promise<void> {
+    const fleet = { reportEverySeconds: 2, probationSeconds: 15, ...more }
     const configuration = { environment: 'test', dataDir: 'data', uplink: {}, spool, fleet, feeds: [this.feedConfig] }
     await writeFile(join(this.folder, 'hutong.yaml'), stringify(configuration))
   }
@@ -82,6 +94,28 @@ export class Edge {
 
   kill(): Promise<void> {
     return this.process.kill()
+  }
+
+  /** SIGKILL of what the supervisor runs just now; false where nothing does. */
+  async killProgram(): Promise<boolean> {
+    const { pid } = this.process
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
+    const [child] = children.split(' ').filter((one) => one !== '')
+    if (child === undefined) return false
+    process.kill(Number(child), 'SIGKILL')
+    return true
+  }
+
+  /** Where it has died so far. */
+  async kills(): Promise<readonly string[]> {
+    const noted = await readFile(join(this.folder, 'killed-at.log'), 'utf8').catch(() => '')
+    return noted.split('\n').filter((place) => place !== '')
+  }
+
+  /** Whether it is still to die somewhere. */
+  async killsLeft(): Promise<boolean> {
+    const places = await this.kills()
+    return (this.troubles.killedAt ?? []).some((place) => !places.includes(place))
   }
 
   async restart(): Promise<void> {
@@ -115,12 +149,16 @@ export class Edge {
   }
 
   private newProcess(): SupervisedProcess {
-    const clock = pathToFileURL(join(import.meta.dirname, 'shifted-clock.mjs')).href
-    const shifted = { TEST_CLOCK_SHIFT_MS: String(this.clockShiftMs), NODE_OPTIONS: `--import=${clock}` }
+    const { clockShiftMs = 0, killedAt = [] } = this.troubles
+    const preload = (file: string): object => ({
+      NODE_OPTIONS: `--import=${pathToFileURL(join(import.meta.dirname, file)).href}`,
+    })
+    const shifted = { TEST_CLOCK_SHIFT_MS: String(clockShiftMs), ...preload('shifted-clock.mjs') }
+    const killed = { TEST_KILL_AT: JSON.stringify(killedAt), ...preload('killed-at.mjs') }
     return new SupervisedProcess({
       name: this.feed,
       logFile: join(this.folder, 'edge.log'),
-      env: { ...process.env, NO_COLOR: '1', ...(this.clockShiftMs !== 0 && shifted) },
+      env: { ...process.env, NO_COLOR: '1', ...(clockShiftMs !== 0 && shifted), ...(killedAt.length > 0 && killed) },
       cwd: this.folder,
       arguments: () => [program, 'supervise', this.folder],
     })

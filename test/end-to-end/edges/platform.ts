@@ -131,32 +131,36 @@ export class Platform {
   }
 
   /** Starts a rollout and waits until it has come to an end of its own. */
-  async rollout(release: number, canary: string, repository: Database, signal: AbortSignal): Promise<RolloutShown> {
-    const parameters = [
-      '--canary',
-      canary,
-      '--shares',
-      '0.4,1',
-      '--soak-minutes',
-      '0',
-      '--max-failures',
-      '0',
-      '--away-minutes',
-      '0.25',
-      '--json',
-    ]
-    const started = await this.command('fleet', 'rollout', 'start', String(release), ...parameters)
-    const { id } = JSON.parse(started) as { readonly id: number }
-    const shown = async (): Promise<RolloutShown> =>
-      JSON.parse(await this.command('fleet', 'rollout', 'show', String(id), '--json')) as RolloutShown
+  async rollout(
+    release: number,
+    canary: string,
+    repository: Database,
+    signal: AbortSignal,
+    awayMinutes = 0.25,
+  ): Promise<RolloutShown> {
+    const id = await this.startRollout(release, canary, awayMinutes)
     for (;;) {
       const [row] = await repository.transaction((tx) =>
         tx.query<{ state: string }>('SELECT state FROM rollout WHERE id = $1::int8', [String(id)]),
       )
-      if (row?.state === 'done' || row?.state === 'halted') return shown()
-      if (signal.aborted) throw new Error(`the rollout is not over: ${JSON.stringify(await shown(), undefined, 1)}`)
+      if (row?.state === 'done' || row?.state === 'halted') return this.shownRollout(id)
+      if (signal.aborted) {
+        throw new Error(`the rollout is not over: ${JSON.stringify(await this.shownRollout(id), undefined, 1)}`)
+      }
       await pause(1000, signal)
     }
+  }
+
+  /** Resolves to its number. */
+  async startRollout(release: number, canary: string, awayMinutes = 0.25): Promise<number> {
+    const limits = ['--soak-minutes', '0', '--max-failures', '0', '--away-minutes', String(awayMinutes)]
+    const parameters = ['--canary', canary, '--shares', '0.4,1', ...limits, '--json']
+    const started = await this.command('fleet', 'rollout', 'start', String(release), ...parameters)
+    return (JSON.parse(started) as { readonly id: number }).id
+  }
+
+  async shownRollout(id: number): Promise<RolloutShown> {
+    return JSON.parse(await this.command('fleet', 'rollout', 'show', String(id), '--json')) as RolloutShown
   }
 
   /** What every edge said last. */
@@ -174,7 +178,10 @@ export class Platform {
     const ended = await Promise.all(this.processes.map((process) => process.stop()))
     const own = this.processes.flatMap(({ ownEnds }) => ownEnds)
     if (own.length > 0) throw new Error(own.map(({ name, said }) => `${name} ended by itself:\n${said}`).join('\n'))
-    if (ended.some((code) => code !== 0)) throw new Error(`a process did not stop gracefully: ${ended.join(' ')}`)
+    const names = this.processes.map(({ name }, index) => `${name} ${ended[index]}`)
+    if (ended.some((code) => code !== 0)) {
+      throw new Error(`a process did not stop gracefully: ${names.join(', ')}\n${this.complaints()}`)
+    }
   }
 
   async end(): Promise<void> {
