@@ -177,15 +177,27 @@ async function lookAtPorts({ feeds, http, gateway }: Configuration, say: Say): P
     wanted.push({ name: say('the gateway', '网关'), host: gateway.host ?? '0.0.0.0', port: gateway.port })
   if (http !== undefined && http.port > 0)
     wanted.push({ name: say('metrics and health', '指标与健康检查'), host: http.host ?? '127.0.0.1', port: http.port })
-  return Promise.all(
-    wanted.map(async ({ name, host, port }) => {
-      const problem = await listenOnce(host, port, say)
-      return problem === undefined
-        ? ok('ports', say(`${host}:${port} is free for ${name}`, `${host}:${port} 空闲，可供 ${name} 使用`))
-        : warning('ports', say(`${host}:${port} for ${name}: ${problem}`, `${host}:${port}（${name}）：${problem}`))
-    }),
-  )
+  const looked = wanted.map(async ({ name, host, port }) => {
+    const problem = await listenOnce(host, port, say)
+    return problem === undefined
+      ? ok('ports', say(`${host}:${port} is free for ${name}`, `${host}:${port} 空闲，可供 ${name} 使用`))
+      : warning('ports', say(`${host}:${port} for ${name}: ${problem}`, `${host}:${port}（${name}）：${problem}`))
+  })
+  return [...(await Promise.all(looked)), ...feeds.filter(takesFromAnyone).map(({ name }) => openToAll(name, say))]
 }
+
+/** MLLP knows no password: who reaches the port is believed. */
+const takesFromAnyone = ({ settings }: Configuration['feeds'][number]): boolean =>
+  (settings.host === '0.0.0.0' || settings.host === '::') && settings.allow === undefined && settings.tls === undefined
+
+const openToAll = (name: string, say: Say): Finding =>
+  warning(
+    'ports',
+    say(
+      `${name} takes messages from every machine that reaches this one: name the senders in its allow`,
+      `${name} 接受任何能连到本机的机器发来的消息：请在 allow 中写明发送方地址`,
+    ),
+  )
 
 function listenOnce(host: string, port: number, say: Say): Promise<string | undefined> {
   return new Promise((resolve) => {

@@ -5,6 +5,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const longest = [
   'test/simulation/crash.test.ts',
   'test/end-to-end/twenty-edges.test.ts',
+  'test/end-to-end/upgrade-under-kills.test.ts',
   'test/installation/package.test.ts',
   'test/gateway/enrolled-edge.test.ts',
   'test/simulation/tamper.test.ts',

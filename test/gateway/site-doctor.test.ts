@@ -98,7 +98,9 @@ test(
 test('what is set up wrongly is named with what to do, in Chinese too', { timeout: 60_000 }, async () => {
   const folder = join(places.folder, 'nobody')
   const files = { name: 'files', hospital: 'H001', connector: 'hl7v2-files', folder }
-  const feeds = [await mllp('his', 'H001'), await mllp('ris', 'H002'), files]
+  const open = { ...(await mllp('ris', 'H002')), host: '0.0.0.0' }
+  const guarded = { ...(await mllp('lis', 'H001')), host: '0.0.0.0', allow: ['192.0.2.0/24'] }
+  const feeds = [await mllp('his', 'H001'), open, files, guarded]
   const { findings, exitCode } = await doctor({ uplink: uplinkAs(), feeds }, 'zh')
   expect(exitCode).toBe(1)
   expect(of(findings, 'feed his')[0]).toMatchObject({
@@ -109,6 +111,8 @@ test('what is set up wrongly is named with what to do, in Chinese too', { timeou
     state: 'failure',
     detail: expect.stringMatching(/hospital-forged/) as string,
   })
+  const ports = of(findings, 'ports').filter(({ state }) => state === 'warning')
+  expect(ports.map(({ detail }) => detail)).toEqual([expect.stringContaining('ris 接受任何能连到本机的机器')])
   const folders = of(findings, 'feed files').filter(({ state }) => state === 'failure')
   expect(folders[0]?.detail).toContain('ENOENT')
 })

@@ -1,6 +1,6 @@
 import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { create, extract } from 'tar'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { freePort } from '../../cli/demo/setting.js'
+import { installationPaths } from '../../cli/installation/installation.js'
 import { filesUnder } from '../../cli/installation/release.js'
 import { createSigningKeys } from '../../core/signing.js'
 import { MllpClient, msa, oru } from '../connectors/mllp-client.js'
@@ -112,6 +113,14 @@ describe('a package', { timeout: 200_000 }, () => {
 
   it('runs without npm, takes messages, and keeps spool, keys and configuration through an update', async () => {
     expect(hutong('--version')).toEqual({ status: 0, out: '0.1.0\n' })
+    const packages = readdirSync(join(installationPaths(folder).version('0.1.0'), 'node_modules'))
+    expect(packages).toEqual(expect.arrayContaining(['kafkajs', 'pg', 'yaml']))
+    expect(
+      packages.filter((name) => /pdfkit|fontkit|brotli|@electric-sql/.test(name)),
+      'of the province',
+    ).toEqual([])
+    for (const command of ['run', 'doctor', 'sniff', 'record', 'supervise', 'enrol', 'acceptance', 'fleet'])
+      expect(hutong(command, '--help'), command).toMatchObject({ status: 0 })
     expect(hutong('verify', '--key', keyFile('release.pub'))).toMatchObject({ status: 0 })
     const port = await freePort()
     writeFileSync(
