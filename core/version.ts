@@ -41,6 +41,25 @@ export function statusOrder(status: string | null): { readonly finality: number;
   return { finality, statusRank }
 }
 
+/**
+ * The status of a report whose groups differ: preliminary while one group is; else the highest in rank that is not
+ * withdrawn (C before F); withdrawn (W, D, X) only where every group is. Null where none states one.
+ */
+export function reportStatus(statuses: readonly (string | null)[]): string | null {
+  const stated = statuses.filter((status): status is string => status !== null)
+  let best: string | null = null
+  for (const status of stated) {
+    const { finality, statusRank } = statusOrder(status)
+    if (finality === 0) return status
+    if (best === null) best = status
+    else {
+      const bestRank = statusOrder(best).statusRank
+      if (statusRank < 2 && (bestRank === 2 || statusRank > bestRank)) best = status
+    }
+  }
+  return best !== null && stated.length < statuses.length && statusOrder(best).statusRank === 2 ? null : best
+}
+
 /** Negative when `a` is older than `b`, positive when newer, 0 when they are the same version. */
 export function compareVersions(a: Version, b: Version): number {
   return (

@@ -1,12 +1,13 @@
 import { RecordError } from '../../core/errors.js'
 import { contentHash } from '../../core/ids.js'
+import { recordedTime, type RecordedTime } from '../clock-rules.js'
 import type { ReceivedEvent } from '../connector.js'
 import type { Segment } from './message.js'
 import type { Administration } from './message-types.js'
 import { staffName } from './names.js'
 import type { PatientGroup } from './order-groups.js'
 import { patientFacts, preferredNumbers, visitNumberOf } from './patient.js'
-import { recordedTime, timeOf, type Reading, type RecordedTime } from './reading.js'
+import { timeOf, type Reading } from './reading.js'
 
 /**
  * Patient administration (ADT): a patient event for each PID, an encounter event where the trigger says something of a

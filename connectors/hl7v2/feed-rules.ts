@@ -1,4 +1,4 @@
-import { zoneOffsetMinutes } from './times.js'
+import { zoneOffsetMinutes } from '../times.js'
 import type { Hl7v2ParseOptions } from './parse-options.js'
 
 /** `PID-3.1` taken apart; component and subcomponent count from 1. */

@@ -1,11 +1,12 @@
 import { RecordError } from '../../core/errors.js'
 import { contentHash } from '../../core/ids.js'
 import type { OrderEvent } from '../../schemas/types.js'
+import { recordedTime } from '../clock-rules.js'
 import type { ReceivedEvent } from '../connector.js'
 import { staffName } from './names.js'
 import type { OrderGroup, PatientGroup } from './order-groups.js'
 import { encounterFacts, patientFacts } from './patient.js'
-import { recordedTime, timeOf, type Reading } from './reading.js'
+import { timeOf, type Reading } from './reading.js'
 import { statedKind } from './report-kind.js'
 import { specimenOf } from './specimen.js'
 

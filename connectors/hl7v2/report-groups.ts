@@ -1,11 +1,11 @@
 import { RecordError } from '../../core/errors.js'
-import { statusOrder } from '../../core/version.js'
+import { recordedTime, type RecordedTime } from '../clock-rules.js'
 import type { FieldPath, ReportKind } from './feed-rules.js'
 import type { Segment } from './message.js'
 import type { OrderGroup, PatientGroup } from './order-groups.js'
-import { readPath, recordedTime, timeOf, type Reading, type RecordedTime } from './reading.js'
+import { readPath, timeOf, type Reading } from './reading.js'
 import { statedKind, strongerKind } from './report-kind.js'
-import { localDate } from './times.js'
+import { localDate } from '../times.js'
 
 /** The order groups of one patient in a message that bear one report number. */
 export interface ReportGroup {
@@ -135,25 +135,6 @@ function recycleScopeOf(reading: Reading, group: OrderGroup): string {
   const at = timeOf(reading, text.of(group.obr, 7)) ?? timeOf(reading, text.of(group.obr, 14)) ?? reading.messageTime
   const date = localDate(at, rules.zoneMinutes)
   return rules.reportNumberRecycles === 'day' ? date : date.slice(0, 4)
-}
-
-/**
- * The status of a report whose groups differ: preliminary while one group is; else the highest in rank that is not
- * withdrawn (C before F); withdrawn (W, D, X) only where every group is. Null where none states one.
- */
-export function reportStatus(statuses: readonly (string | null)[]): string | null {
-  const stated = statuses.filter((status): status is string => status !== null)
-  let best: string | null = null
-  for (const status of stated) {
-    const { finality, statusRank } = statusOrder(status)
-    if (finality === 0) return status
-    if (best === null) best = status
-    else {
-      const bestRank = statusOrder(best).statusRank
-      if (statusRank < 2 && (bestRank === 2 || statusRank > bestRank)) best = status
-    }
-  }
-  return best !== null && stated.length < statuses.length && statusOrder(best).statusRank === 2 ? null : best
 }
 
 /** First stated of a report's groups. */

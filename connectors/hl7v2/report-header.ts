@@ -1,11 +1,12 @@
 import { contentHash } from '../../core/ids.js'
+import { reportStatus } from '../../core/version.js'
 import type { EncounterFacts, PatientFacts } from '../../schemas/types.js'
 import type { FieldText } from './field-text.js'
 import { interpreterName, staffName } from './names.js'
 import type { OrderGroup } from './order-groups.js'
 import { encounterFacts, patientFacts } from './patient.js'
 import type { Reading } from './reading.js'
-import { firstOf, institution, reportStatus, type ReportGroup } from './report-groups.js'
+import { firstOf, institution, type ReportGroup } from './report-groups.js'
 
 /** What laboratory and imaging reports have in common. */
 export interface ReportHeader {

@@ -1,4 +1,5 @@
 import { RecordError } from '../../core/errors.js'
+import { messageTimeOf } from '../clock-rules.js'
 import type { Parsed, Parser, RawInput, ReceivedEvent } from '../connector.js'
 import { administrationEvents } from './administration.js'
 import { feedRules, type FeedRules } from './feed-rules.js'
@@ -8,7 +9,7 @@ import { treatmentOf, type Treatment } from './message-types.js'
 import { groupSegments, type MessageStructure, type PatientGroup } from './order-groups.js'
 import { orderEvents } from './orders.js'
 import type { Hl7v2ParseOptions } from './parse-options.js'
-import { messageTimeOf, type Reading } from './reading.js'
+import type { Reading } from './reading.js'
 import { resultEvents } from './results.js'
 
 /**

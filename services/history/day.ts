@@ -1,5 +1,5 @@
 import { readHeader } from '../../connectors/hl7v2/header.js'
-import { readTime } from '../../connectors/hl7v2/times.js'
+import { readTime } from '../../connectors/times.js'
 import { RefusedError, UsageError } from '../../core/errors.js'
 
 /** `YYYY-MM-DD` by the clock of +08:00, or `undated`. */

@@ -1,5 +1,5 @@
 import { readHeader } from '../../connectors/hl7v2/header.js'
-import { readTime } from '../../connectors/hl7v2/times.js'
+import { readTime } from '../../connectors/times.js'
 import { RecordError, RefusedError } from '../../core/errors.js'
 import { unpackContent, type ContentStores } from '../../pipelines/content.js'
 import type { ArchivedContent } from '../../repository/feed-hours.js'

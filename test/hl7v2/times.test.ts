@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { localDate, readTime, zoneOffsetMinutes } from '../../connectors/hl7v2/times.js'
-import { messageTimeOf, recordedTime } from '../../connectors/hl7v2/reading.js'
+import { localDate, readTime, zoneOffsetMinutes } from '../../connectors/times.js'
+import { messageTimeOf, recordedTime } from '../../connectors/clock-rules.js'
 
 const china = 480
 
