@@ -68,6 +68,12 @@ export const recordErrors = {
     doEn: 'raise maxMessageBytes of the feed, or have the sender move documents out of the message',
     doZh: '调大该来源的 maxMessageBytes，或请发送方将文档移出消息',
   },
+  'xml-malformed': {
+    en: 'The document is not well-formed XML',
+    zh: '文档不是格式良好的 XML',
+    doEn: 'have the sender write well-formed XML; the line named here is where reading ended',
+    doZh: '请发送方输出格式良好的 XML；读取在此处所列行中止',
+  },
   'segment-missing': {
     en: 'A segment that this message type needs is missing',
     zh: '缺少该类消息必需的段',
