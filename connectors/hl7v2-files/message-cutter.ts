@@ -1,24 +1,5 @@
+import type { CutMessage, CutSummary, FileCutter } from '../files/format.js'
 import { cutMessages, type BatchLine } from '../hl7v2/framing.js'
-
-/** One message of a file, cut from the stream of its bytes. */
-export interface CutMessage {
-  /** From 1, over the messages of the file. */
-  readonly index: number
-  /** Byte offset in the file. */
-  readonly offset: number
-  /** The message; only its beginning where it is too large. */
-  readonly content: Buffer
-  readonly tooLarge: boolean
-}
-
-/** What a whole file turned out to be. */
-export interface CutSummary {
-  readonly messages: number
-  /** Bytes outside messages and batch lines that are no blanks. */
-  readonly junkBytes: number
-  /** A BTS-1 differs from the messages that stand before it, or a batch or file has a header and no trailer. */
-  readonly batchTruncated: boolean
-}
 
 const headBytesMax = 4096
 /** What must be kept of bytes without a header line, for one may have begun in them. */
@@ -28,7 +9,7 @@ const seamBytes = 15
  * Cuts a file that arrives in chunks into the messages that `cutMessages` finds in the whole, holding no more than a
  * message and a chunk. A message above `contentBytesMax` is given with its beginning only and the rest is passed over.
  */
-export class MessageCutter {
+export class MessageCutter implements FileCutter {
   private window: Buffer = Buffer.alloc(0)
   private arrived: Buffer[] = []
   private arrivedBytes = 0

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Delivery } from '../../connectors/connector.js'
 import { DeliveryQueue } from '../../connectors/delivery-queue.js'
-import { receiveFiles } from '../../connectors/hl7v2-files/receiver.js'
+import { hl7v2Files } from '../../connectors/hl7v2-files/hl7v2-files.js'
 import { receiveMllp } from '../../connectors/hl7v2-mllp/receiver.js'
 import { MllpClient, msa, oru } from './mllp-client.js'
 import { receiveChecks, receiveContract, type ReceiveHarness } from './receive-contract.js'
@@ -69,7 +69,7 @@ async function openFiles(): Promise<ReceiveHarness> {
         maxInFlightMessages: inFlightMax,
         stopTimeoutMs: 500,
       }
-      return { deliveries: receiveFiles(config, abort.signal), stop: () => abort.abort() }
+      return { deliveries: hl7v2Files.receive(config, abort.signal), stop: () => abort.abort() }
     },
     async send(ids) {
       for (const id of ids) {

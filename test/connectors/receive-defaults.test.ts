@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { filesReceiveOptions, filesSettings } from '../../connectors/hl7v2-files/config.js'
+import { filesReceiveOptions, filesSettings } from '../../connectors/files/config.js'
 import { mllpReceiveOptions, mllpSettings } from '../../connectors/hl7v2-mllp/config.js'
 
 const stated = (options: Record<string, { default?: unknown; description?: string }>) =>
@@ -10,8 +10,8 @@ const stated = (options: Record<string, { default?: unknown; description?: strin
 describe('configuration', () => {
   test('the defaults that are used are the ones the options state', () => {
     expect(mllpSettings({})).toEqual(stated(mllpReceiveOptions))
-    expect(filesSettings({ folder: '/in/' })).toEqual({
-      ...stated(filesReceiveOptions),
+    expect(filesSettings({ folder: '/in/' }, ['*.hl7'])).toEqual({
+      ...stated(filesReceiveOptions(['*.hl7'])),
       folder: '/in/',
       archiveFolder: '/in/archive',
       errorFolder: '/in/error',
@@ -20,7 +20,7 @@ describe('configuration', () => {
   })
 
   test('every option is described, with its default', () => {
-    for (const [name, option] of Object.entries({ ...mllpReceiveOptions, ...filesReceiveOptions })) {
+    for (const [name, option] of Object.entries({ ...mllpReceiveOptions, ...filesReceiveOptions(['*.hl7']) })) {
       expect(option.description, name).toBeTruthy()
       if (name !== 'folder') expect(option.description, name).toMatch(/Default|default/)
     }

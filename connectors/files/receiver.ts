@@ -6,7 +6,7 @@ import type { Delivery } from '../connector.js'
 import { filesSettings, type FilesReceiveConfig, type FilesSettings } from './config.js'
 import { FileReading, type FileOutcome, type FileRefusalNote, type ReadingHost } from './file-reading.js'
 import { fileIdentity, listFolder, type FoundFile } from './folder-listing.js'
-import type { CutSummary } from './message-cutter.js'
+import type { CutSummary, FileFormat } from './format.js'
 import { ProgressStore } from './progress.js'
 import { moveAway, writeNote } from './put-away.js'
 import { FilesCounters, type FilesListener, type FilesStatistics } from './statistics.js'
@@ -29,10 +29,11 @@ export interface FilesReceiver extends AsyncIterable<Delivery> {
  */
 export function receiveFiles(
   config: FilesReceiveConfig,
+  format: FileFormat,
   signal: AbortSignal,
   options: FilesReceiveOptions = {},
 ): FilesReceiver {
-  return new Receiver(filesSettings(config), signal, options)
+  return new Receiver(filesSettings(config, format.patterns), format, signal, options)
 }
 
 /** Files whose messages are not all settled yet while later ones are read. */
@@ -56,6 +57,7 @@ class Receiver implements FilesReceiver, ReadingHost {
 
   constructor(
     readonly settings: FilesSettings,
+    readonly format: FileFormat,
     private readonly signal: AbortSignal,
     options: FilesReceiveOptions,
   ) {

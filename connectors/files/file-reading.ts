@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
 import { RefusedError, type RetryableError } from '../../core/errors.js'
 import type { Delivery, IncomingMessage } from '../connector.js'
-import { readHeader } from '../hl7v2/header.js'
 import type { FilesSettings } from './config.js'
 import { identityOf, type FoundFile } from './folder-listing.js'
-import { MessageCutter, type CutMessage, type CutSummary } from './message-cutter.js'
+import type { CutMessage, CutSummary, FileFormat } from './format.js'
 import type { Progress, ProgressStore } from './progress.js'
 import type { FileRefusal, FilesCounters, FilesListener } from './statistics.js'
 
 /** What the reading of a file needs of the receiver. */
 export interface ReadingHost {
+  readonly format: FileFormat
   readonly settings: FilesSettings
   readonly counters: FilesCounters
   readonly progress: ProgressStore
@@ -47,7 +47,7 @@ const saveEvery = 100
 /**
  * Reads one file: gives a delivery for each message that no earlier attempt has settled, and remembers how far all of
  * them are settled without a gap. A message is refused for good where sending the same bytes again cannot help
- * (too large, no readable MSH, validation); any other refusal ends the reading, to be taken up again later.
+ * (too large, validation, what the format says); any other refusal ends the reading, to be taken up again later.
  */
 export class FileReading {
   private readonly refusals: FileRefusalNote[] = []
@@ -169,7 +169,7 @@ export class FileReading {
 
   private async *read(handle: FileHandle): AsyncGenerator<FileDelivery, CutSummary> {
     const from = this.nextIndex
-    const cutter = new MessageCutter(this.host.settings.maxMessageBytes)
+    const cutter = this.host.format.cutter(this.host.settings.maxMessageBytes)
     for await (const chunk of chunks(handle, this.size)) {
       yield* this.handOver(cutter.push(chunk), from)
       if (this.interrupted) return cutter.summary()
@@ -195,7 +195,7 @@ export class FileReading {
     counters.receivedBytes += cut.content.length
     let controlId: string | undefined
     try {
-      controlId = readHeader(cut.content).controlId || undefined
+      controlId = this.host.format.facts(cut.content).controlId
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error
       this.refused(cut.index, cut.tooLarge ? 'too-large' : error.reason)
@@ -224,12 +224,18 @@ export class FileReading {
     this.host.counters.refused[reason]++
     const note = { index, reason, ...(controlId !== undefined && { controlId }) }
     this.host.report({ event: 'refused', file: this.file.id, ...note })
-    if (isForGood(reason)) {
+    if (this.isForGood(reason)) {
       this.refusals.push(note)
       this.passed(index)
     } else {
       this.interrupted = true
     }
+  }
+
+  /** Whether the same bytes would be refused again, however often they are read. */
+  private isForGood(reason: FileRefusal): boolean {
+    if (reason === 'too-large' || reason === 'validation') return true
+    return this.host.format.refusedForGood.some((one) => one === reason)
   }
 
   private passed(index: number): void {
@@ -262,10 +268,6 @@ export class FileDelivery implements Delivery {
     this.reading.settle(sourceIndex!, content.length, error, controlId)
   }
 }
-
-/** Whether the same bytes would be refused again, however often they are read. */
-const isForGood = (reason: FileRefusal): boolean =>
-  reason === 'too-large' || reason === 'no-readable-msh' || reason === 'validation'
 
 /** The first `size` bytes of a file, or what there is of them. Each chunk is its own memory. */
 async function* chunks(handle: FileHandle, size: number): AsyncGenerator<Buffer> {

@@ -1,13 +1,13 @@
 import { Type, type Static, type TObject } from '@sinclair/typebox'
 
 /** What a feed says about how its messages arrive as files in a folder. */
-export const filesReceiveOptions = {
+export const filesReceiveOptions = (patternsDefault: readonly string[]) => ({
   folder: Type.String({ minLength: 1, description: 'Folder the sender drops its files into; one folder per feed' }),
   patterns: Type.Optional(
     Type.Array(Type.String({ minLength: 1 }), {
       minItems: 1,
-      default: ['*.hl7'],
-      description: 'File names that are read; * and ? as usual, upper and lower case alike. Default *.hl7',
+      default: [...patternsDefault],
+      description: `File names that are read; * and ? as usual, upper and lower case alike. Default ${patternsDefault.join(', ')}`,
     }),
   ),
   ignoreSuffixes: Type.Optional(
@@ -103,12 +103,11 @@ export const filesReceiveOptions = {
       description: 'How long a stop waits for messages under way, ms; what is left is read again. Default 10000',
     }),
   ),
-}
+})
 
-export type FilesReceiveConfig = Static<TObject<typeof filesReceiveOptions>>
+export type FilesReceiveConfig = Static<TObject<ReturnType<typeof filesReceiveOptions>>>
 
 const defaults = {
-  patterns: ['*.hl7'],
   ignoreSuffixes: ['.tmp', '.part', '.filepart', '.crdownload', '~'],
   subfolders: false,
   order: 'name',
@@ -125,11 +124,11 @@ const defaults = {
 export type FilesSettings = FilesReceiveConfig & Required<Omit<FilesReceiveConfig, 'doneMarker'>>
 
 /** Fills in the defaults; they are the ones the options state. */
-export function filesSettings(config: FilesReceiveConfig): FilesSettings {
+export function filesSettings(config: FilesReceiveConfig, patternsDefault: readonly string[]): FilesSettings {
   const within = (name: string): string => `${config.folder.replace(/[/\\]+$/, '')}/${name}`
   return {
     ...defaults,
-    patterns: [...defaults.patterns],
+    patterns: [...patternsDefault],
     ignoreSuffixes: [...defaults.ignoreSuffixes],
     archiveFolder: within('archive'),
     errorFolder: within('error'),
