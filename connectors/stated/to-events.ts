@@ -47,7 +47,7 @@ export function labReportEvent(message: StatedMessage, report: StatedLabReport):
       observations.push(observationOf(message, result, panels.length - 1, occurrences, report.documents ?? []))
     }
   }
-  const { documents = [], panels: _panels, flags = [], ...stated } = report
+  const { documents = [], flags = [] } = report
   const nameless = observations.some(({ code }) => code === '') ? ['item-code-missing'] : []
   return {
     domain: 'lab-report',
@@ -57,8 +57,8 @@ export function labReportEvent(message: StatedMessage, report: StatedLabReport):
       // A report that states no result withdraws none: it is a status alone.
       snapshot: message.rules.snapshot && observations.length > 0,
       contentHash: contentHash([
-        canonical(stated),
-        ...report.panels.map(({ results: _results, ...panel }) => canonical(panel)),
+        canonical({ ...report, documents: null, flags: null, panels: null }),
+        ...report.panels.map((panel) => canonical({ ...panel, results: null })),
         ...documents.map(digestOf),
       ]),
       panels,
@@ -329,7 +329,7 @@ function panelOf(
     collectedAt: timeOf(message, panel.collectedAt),
     specimenReceivedAt: timeOf(message, panel.specimenReceivedAt),
     status: filled(panel.status) ?? filled(status),
-    recordedAt: (panel.recordedAt == null ? clocks : clocksOf(message, panel.recordedAt)).recorded.at,
+    recordedAt: (isStated(panel.recordedAt) ? clocksOf(message, panel.recordedAt) : clocks).recorded.at,
     parentObservation: parent === undefined ? null : `${parent.code}^${parent.subId}`,
     parentOrder: null,
     notes: orNull(panel.notes),
@@ -350,7 +350,7 @@ function observationOf(
   const key = subId === '' ? code : `${code}\x1f${subId}`
   const occurrence = occurrences.get(key) ?? 0
   occurrences.set(key, occurrence + 1)
-  const document = result.document == null ? undefined : documents[result.document]
+  const document = isStated(result.document) ? documents[result.document] : undefined
   return {
     panel,
     code,
@@ -386,7 +386,7 @@ const nameOf = (item: StatedResult['item']): string =>
   filled(item.code) ?? filled(item.altCode) ?? filled(item.text) ?? filled(item.altText) ?? ''
 
 const valueTypeOf = (value: Stated): string | null =>
-  value == null || value === '' ? null : /^[+-]?(\d+(\.\d*)?|\.\d+)$/.test(value.trim()) ? 'NM' : 'ST'
+  !isStated(value) || value === '' ? null : /^[+-]?(\d+(\.\d*)?|\.\d+)$/.test(value.trim()) ? 'NM' : 'ST'
 
 function documentOf({ place, mediaType, encoding, bytes, title, flags = [] }: StatedDocument): EmbeddedDocument {
   return {
@@ -406,7 +406,9 @@ function documentOf({ place, mediaType, encoding, bytes, title, flags = [] }: St
 const digestOf = (document: StatedDocument): string => canonical(documentOf(document))
 
 const timeOf = ({ rules }: StatedMessage, text: StatedTime): number | null =>
-  text == null || text === '' ? null : readTime(text, rules.zoneMinutes)
+  !isStated(text) || text === '' ? null : readTime(text, rules.zoneMinutes)
+
+const isStated = <T>(value: T): value is NonNullable<T> => value !== undefined && value !== null
 
 const orNull = (text: Stated): string | null => text ?? null
 
@@ -422,7 +424,7 @@ const sorted = (flags: readonly string[]): string[] => [...new Set(flags)].sort(
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_, part: unknown) => {
     if (typeof part !== 'object' || part === null || Array.isArray(part)) return part
-    const stated = Object.entries(part).filter(([, member]) => member != null)
+    const stated = Object.entries(part).filter(([, member]) => isStated(member))
     return Object.fromEntries(stated.sort(([a], [b]) => (a < b ? -1 : 1)))
   })
 }
