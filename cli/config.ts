@@ -111,6 +111,9 @@ function checkFeed(feed: unknown, path: string, connectors: Connectors, report: 
   const whole = Type.Object({ ...feedFrame, ...properties }, { additionalProperties: false })
   checkAgainst(whole, feed, path, report)
   const filled = Value.Default(connector.config, Value.Clone(settings)) as Record<string, unknown>
+  if (connector.problems !== undefined && Value.Check(connector.config, filled)) {
+    for (const { setting, message } of connector.problems(filled)) report(`${path}/${setting}`, message)
+  }
   return { name: String(name), hospital: String(hospital), connector: connector.name, settings: filled }
 }
 

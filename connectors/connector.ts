@@ -71,6 +71,8 @@ export interface Connector<C extends TSchema> {
   /** Types, lint, reference page and console form derive from it. */
   readonly config: C
   receive(config: Static<C>, signal: AbortSignal): Receiver
+  /** What is wrong with settings that each have the form they must have, by the name of the setting. */
+  problems?(config: Static<C>): readonly { readonly setting: string; readonly message: string }[]
   /** Compiles the feed's configuration once; what it returns is pure. */
   parser(config: Static<C>): Parser
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what scripts/stack.mjs and the tests need on Debian 12 (as root): Java, Maven, PostgreSQL 15, kcat, poppler
-# (an independent PDF reader), and the Maven artifacts, so that a later start needs no network. Does nothing that is done already.
+# (an independent PDF reader), OpenSSH's server (SFTP), and the Maven artifacts, so that a later start needs no network. Does nothing that is done already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +15,7 @@ need maven mvn
 need postgresql-15 /usr/lib/postgresql/15/bin/initdb
 need kcat kcat
 need poppler-utils pdftotext
+need openssh-server /usr/sbin/sshd # an SFTP server
 # Parts of the stack that later tests add here:
 # need orthanc Orthanc             (a PACS)
 # need dcmtk storescu              (DICOM clients)

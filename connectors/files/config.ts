@@ -3,6 +3,37 @@ import { Type, type Static, type TObject } from '@sinclair/typebox'
 /** What a feed says about how its messages arrive as files in a folder. */
 export const filesReceiveOptions = (patternsDefault: readonly string[]) => ({
   folder: Type.String({ minLength: 1, description: 'Folder the sender drops its files into; one folder per feed' }),
+  sftp: Type.Optional(
+    Type.Object(
+      {
+        host: Type.String({ minLength: 1, description: 'Name or address of the SFTP server' }),
+        port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65535, default: 22, description: 'Default 22' })),
+        user: Type.String({ minLength: 1, description: 'Who logs in' }),
+        hostKey: Type.String({
+          pattern: '^SHA256:[A-Za-z0-9+/]{43}=?$',
+          description: "Fingerprint of the server's key, as `ssh-keygen -lf` prints it; any other server is refused",
+        }),
+        password: Type.Optional(
+          Type.String({ minLength: 1, description: 'Password; write ${NAME} to take it from the environment' }),
+        ),
+        privateKeyFile: Type.Optional(
+          Type.String({ minLength: 1, description: 'Private key (OpenSSH or PEM) instead of a password' }),
+        ),
+        passphrase: Type.Optional(
+          Type.String({
+            minLength: 1,
+            description: 'Of the private key; write ${NAME} to take it from the environment',
+          }),
+        ),
+      },
+      {
+        additionalProperties: false,
+        description:
+          'The folder stands on an SFTP server: folder, archiveFolder and errorFolder are paths there, stateFolder one of ' +
+          'this machine, which must be given. Default: the folder is of this machine',
+      },
+    ),
+  ),
   patterns: Type.Optional(
     Type.Array(Type.String({ minLength: 1 }), {
       minItems: 1,
@@ -121,7 +152,24 @@ const defaults = {
 } as const
 
 /** The configuration with every default filled in. */
-export type FilesSettings = FilesReceiveConfig & Required<Omit<FilesReceiveConfig, 'doneMarker'>>
+export type FilesSettings = FilesReceiveConfig & Required<Omit<FilesReceiveConfig, 'doneMarker' | 'sftp'>>
+
+/** What the settings lack together. */
+export function filesProblems(
+  config: FilesReceiveConfig,
+): readonly { readonly setting: string; readonly message: string }[] {
+  const { sftp, stateFolder } = config
+  if (sftp === undefined) return []
+  const problems: { setting: string; message: string }[] = []
+  if (stateFolder === undefined)
+    problems.push({
+      setting: 'stateFolder',
+      message: 'with sftp name a folder of this machine that remembers what is read',
+    })
+  if (sftp.password === undefined && sftp.privateKeyFile === undefined)
+    problems.push({ setting: 'sftp', message: 'add password or privateKeyFile' })
+  return problems
+}
 
 /** Fills in the defaults; they are the ones the options state. */
 export function filesSettings(config: FilesReceiveConfig, patternsDefault: readonly string[]): FilesSettings {

@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto'
-import { open, type FileHandle } from 'node:fs/promises'
 import { RefusedError, type RetryableError } from '../../core/errors.js'
 import type { Delivery, IncomingMessage } from '../connector.js'
 import type { FilesSettings } from './config.js'
-import { identityOf, type FoundFile } from './folder-listing.js'
+import type { FileStore, OpenFile } from './file-store.js'
+import type { FoundFile } from './folder-listing.js'
 import type { CutMessage, CutSummary, FileFormat } from './format.js'
 import type { Progress, ProgressStore } from './progress.js'
 import type { FileRefusal, FilesCounters, FilesListener } from './statistics.js'
 
 /** What the reading of a file needs of the receiver. */
 export interface ReadingHost {
+  readonly store: FileStore
   readonly format: FileFormat
   readonly settings: FilesSettings
   readonly counters: FilesCounters
@@ -41,7 +42,6 @@ export interface FileRefusalNote {
 /** The last message of a file may go on when the file grows, so that it is read again then. */
 const resumeAfterGrowth = (progress: Progress): number => Math.max(1, progress.nextIndex - (progress.complete ? 1 : 0))
 
-const chunkBytes = 256 * 1024
 const saveEvery = 100
 
 /**
@@ -70,21 +70,20 @@ export class FileReading {
 
   /** @throws system errors of the file: it may be gone or locked */
   async *deliveries(): AsyncGenerator<FileDelivery, CutSummary> {
-    const handle = await open(this.file.path, 'r')
+    const opened = await this.host.store.open(this.file)
     try {
-      const facts = await handle.stat({ bigint: true })
-      this.identity = identityOf(facts)
-      this.size = Number(facts.size)
-      await this.takeUp(handle)
+      this.identity = opened.identity
+      this.size = opened.size
+      await this.takeUp(opened)
       this.host.report({
         event: 'file-started',
         file: this.file.id,
         bytes: this.size,
         fromIndex: this.nextIndex,
       })
-      return yield* this.read(handle)
+      return yield* this.read(opened)
     } finally {
-      await handle.close()
+      await opened.close()
     }
   }
 
@@ -141,13 +140,13 @@ export class FileReading {
   }
 
   /** Hashes what will be read; where an earlier attempt read the same beginning, goes on where it stopped. */
-  private async takeUp(handle: FileHandle): Promise<void> {
+  private async takeUp(opened: OpenFile): Promise<void> {
     const earlier = this.host.progress.get(this.file.id)
     const hash = createHash('sha256')
     let beginning: string | undefined
     let at = 0
     const cutAt = earlier !== undefined && earlier.size <= this.size ? earlier.size : this.size
-    for await (const chunk of chunks(handle, this.size)) {
+    for await (const chunk of opened.chunks(this.size)) {
       if (at < cutAt && at + chunk.length >= cutAt) {
         hash.update(chunk.subarray(0, cutAt - at))
         beginning = hash.copy().digest('hex')
@@ -167,10 +166,10 @@ export class FileReading {
     if (this.nextIndex > 1) this.host.counters.filesResumed++
   }
 
-  private async *read(handle: FileHandle): AsyncGenerator<FileDelivery, CutSummary> {
+  private async *read(opened: OpenFile): AsyncGenerator<FileDelivery, CutSummary> {
     const from = this.nextIndex
     const cutter = this.host.format.cutter(this.host.settings.maxMessageBytes)
-    for await (const chunk of chunks(handle, this.size)) {
+    for await (const chunk of opened.chunks(this.size)) {
       yield* this.handOver(cutter.push(chunk), from)
       if (this.interrupted) return cutter.summary()
     }
@@ -266,16 +265,5 @@ export class FileDelivery implements Delivery {
     this.done = true
     const { sourceIndex, content, controlId } = this.message
     this.reading.settle(sourceIndex!, content.length, error, controlId)
-  }
-}
-
-/** The first `size` bytes of a file, or what there is of them. Each chunk is its own memory. */
-async function* chunks(handle: FileHandle, size: number): AsyncGenerator<Buffer> {
-  for (let at = 0; at < size;) {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, size - at))
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
-    if (bytesRead === 0) return
-    at += bytesRead
-    yield buffer.subarray(0, bytesRead)
   }
 }

@@ -45,7 +45,7 @@ export async function listFolder(settings: FilesSettings): Promise<readonly Foun
       }
     }
   }
-  return sorted(found, settings.order)
+  return sortedFiles(found, settings.order)
 }
 
 /** What identifies a file and its content without reading it; undefined where there is no such file. */
@@ -116,7 +116,8 @@ async function markerIsNewer(marker: Buffer, mtimeMs: number): Promise<boolean> 
   return facts !== undefined && facts.mtimeMs >= mtimeMs - 2000
 }
 
-function nameMatcher(settings: FilesSettings): (name: string) => boolean {
+/** Whether a name is one that the feed reads. */
+export function nameMatcher(settings: FilesSettings): (name: string) => boolean {
   const patterns = settings.patterns.map(
     (pattern) =>
       new RegExp(
@@ -132,7 +133,7 @@ function nameMatcher(settings: FilesSettings): (name: string) => boolean {
   }
 }
 
-function sorted(files: FoundFile[], order: FilesSettings['order']): readonly FoundFile[] {
+export function sortedFiles(files: FoundFile[], order: FilesSettings['order']): readonly FoundFile[] {
   const byName = (a: FoundFile, b: FoundFile): number => Buffer.compare(a.path, b.path)
   return files.sort(order === 'name' ? byName : (a, b) => a.mtimeMs - b.mtimeMs || byName(a, b))
 }

@@ -1,5 +1,5 @@
 import { copyFile, mkdir, open, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
-import { basename, dirname, extname, join } from 'node:path'
+import path, { join, type PlatformPath } from 'node:path'
 import { fileIdentity } from './folder-listing.js'
 
 /**
@@ -37,19 +37,30 @@ export async function writeNote(path: string, note: unknown): Promise<void> {
 
 /** Takes the name by creating an empty file, which the move then replaces. */
 async function reserve(wanted: string, now: number): Promise<string> {
-  await mkdir(dirname(wanted), { recursive: true })
-  const stamp = new Date(now).toISOString().replace(/[-:]/g, '').replace('.', '')
-  const extension = extname(wanted)
-  const stem = join(dirname(wanted), basename(wanted, extension))
-  for (let attempt = 0; ; attempt++) {
-    const path = attempt === 0 ? wanted : `${stem}.${stamp}${attempt === 1 ? '' : `-${attempt}`}${extension}`
+  await mkdir(path.dirname(wanted), { recursive: true })
+  for (const name of uniqueNames(wanted, now, path)) {
     try {
-      await (await open(path, 'wx')).close()
-      return path
+      await (await open(name, 'wx')).close()
+      return name
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
   }
+  throw new Error('names never end')
+}
+
+/** The name wanted, then others of its like without end. */
+export function* uniqueNames(
+  wanted: string,
+  now: number,
+  { basename, dirname, extname, join }: PlatformPath,
+): Generator<string> {
+  yield wanted
+  const stamp = new Date(now).toISOString().replace(/[-:]/g, '').replace('.', '')
+  const extension = extname(wanted)
+  const stem = join(dirname(wanted), basename(wanted, extension))
+  yield `${stem}.${stamp}${extension}`
+  for (let attempt = 2; ; attempt++) yield `${stem}.${stamp}-${attempt}${extension}`
 }
 
 async function copyDurably(from: Buffer, to: string): Promise<void> {
@@ -68,7 +79,7 @@ async function removeEmpty(path: string): Promise<void> {
 }
 
 /** No name leads out of the folder, and none is too long for a stamp. */
-const safeName = (name: string): string =>
+export const safeName = (name: string): string =>
   name
     .split('/')
     .filter((part) => part !== '..' && part !== '.' && part !== '')

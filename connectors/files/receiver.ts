@@ -1,14 +1,14 @@
-import { watch, type FSWatcher } from 'node:fs'
-import { unlink } from 'node:fs/promises'
 import { systemClock, type Clock } from '../../core/clock.js'
 import { RefusedError } from '../../core/errors.js'
 import type { Delivery } from '../connector.js'
 import { filesSettings, type FilesReceiveConfig, type FilesSettings } from './config.js'
 import { FileReading, type FileOutcome, type FileRefusalNote, type ReadingHost } from './file-reading.js'
-import { fileIdentity, listFolder, type FoundFile } from './folder-listing.js'
+import type { FileStore } from './file-store.js'
+import type { FoundFile } from './folder-listing.js'
 import type { CutSummary, FileFormat } from './format.js'
+import { localFiles } from './local-files.js'
 import { ProgressStore } from './progress.js'
-import { moveAway, writeNote } from './put-away.js'
+import { sftpFiles } from './sftp-files.js'
 import { FilesCounters, type FilesListener, type FilesStatistics } from './statistics.js'
 
 export interface FilesReceiveOptions {
@@ -42,6 +42,7 @@ const openFilesMax = 64
 class Receiver implements FilesReceiver, ReadingHost {
   readonly counters = new FilesCounters()
   readonly progress: ProgressStore
+  readonly store: FileStore
   readonly report: FilesListener
 
   private readonly clock: Clock
@@ -64,6 +65,7 @@ class Receiver implements FilesReceiver, ReadingHost {
     this.clock = options.clock ?? systemClock
     this.report = options.onEvent ?? (() => undefined)
     this.progress = new ProgressStore(settings.stateFolder)
+    this.store = settings.sftp === undefined ? localFiles(settings) : sftpFiles(settings, settings.sftp)
   }
 
   stats(): FilesStatistics {
@@ -73,7 +75,7 @@ class Receiver implements FilesReceiver, ReadingHost {
   async *[Symbol.asyncIterator](): AsyncGenerator<Delivery, void> {
     const onAbort = (): void => this.onChange()
     this.signal.addEventListener('abort', onAbort)
-    const watcher = this.hints()
+    const hints = this.store.hints(() => this.wake?.())
     let loaded = false
     try {
       while (!this.signal.aborted) {
@@ -87,9 +89,10 @@ class Receiver implements FilesReceiver, ReadingHost {
         await this.sleep(this.nextPollMs())
       }
     } finally {
-      watcher?.close()
+      hints?.close()
       this.signal.removeEventListener('abort', onAbort)
       await this.waitForOpenFiles()
+      await this.store.close()
     }
     if (this.failure !== undefined) throw this.failure.error
   }
@@ -120,19 +123,9 @@ class Receiver implements FilesReceiver, ReadingHost {
     for (const resolve of this.roomWaiters.splice(0)) resolve()
   }
 
-  private hints(): FSWatcher | undefined {
-    try {
-      const watcher = watch(this.settings.folder, { persistent: false }, () => this.wake?.())
-      watcher.on('error', () => watcher.close())
-      return watcher
-    } catch {
-      return undefined
-    }
-  }
-
   private async load(): Promise<boolean> {
     try {
-      await listFolder(this.settings)
+      await this.store.list()
       await this.progress.load()
       return true
     } catch (error) {
@@ -145,7 +138,7 @@ class Receiver implements FilesReceiver, ReadingHost {
   private async poll(): Promise<readonly FoundFile[]> {
     let found: readonly FoundFile[]
     try {
-      found = await listFolder(this.settings)
+      found = await this.store.list()
       this.troubled.delete('')
     } catch (error) {
       this.folderTrouble(error)
@@ -213,8 +206,8 @@ class Receiver implements FilesReceiver, ReadingHost {
   }
 
   private async putAway(file: FoundFile, outcome: FileOutcome): Promise<void> {
-    const { settings } = this
-    if ((await fileIdentity(file.path)) !== outcome.identity) {
+    const { settings, store } = this
+    if ((await store.identity(file)) !== outcome.identity) {
       // It grew, was replaced or has gone while it was read: the next poll sees what is there.
       this.seen.delete(file.id)
       return
@@ -222,18 +215,18 @@ class Receiver implements FilesReceiver, ReadingHost {
     const refusals: readonly FileRefusalNote[] =
       outcome.summary.messages === 0 ? [{ index: 0, reason: 'no-message' }] : outcome.refusals
     if (refusals.length > 0) {
-      const moved = await moveAway(file.path, outcome.identity, settings.errorFolder, file.name, this.now())
+      const moved = await store.moveAway(file, outcome.identity, settings.errorFolder, this.now())
       if (moved === undefined) return
-      await writeNote(moved, { file: file.name, messages: outcome.summary.messages, refused: refusals })
+      await store.writeNote(moved, { file: file.name, messages: outcome.summary.messages, refused: refusals })
       this.counters.filesInError++
       if (outcome.summary.messages === 0) this.counters.refused['no-message']++
     } else if (settings.after === 'archive') {
-      await moveAway(file.path, outcome.identity, settings.archiveFolder, file.name, this.now())
+      await store.moveAway(file, outcome.identity, settings.archiveFolder, this.now())
     } else if (settings.after === 'delete') {
-      await unlink(file.path)
+      await store.remove(file.path)
     }
     if (refusals.length > 0 || settings.after !== 'keep') {
-      if (file.marker !== undefined) await unlink(file.marker).catch(() => undefined)
+      if (file.marker !== undefined) await store.remove(file.marker).catch(() => undefined)
       await this.progress.forget(file.id)
     }
     this.done(file, outcome, refusals.length)

@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { Connector } from '../connector.js'
-import { filesReceiveOptions } from '../files/config.js'
+import { filesProblems, filesReceiveOptions } from '../files/config.js'
 import { receiveFiles, type FilesReceiveOptions, type FilesReceiver } from '../files/receiver.js'
 import { hl7v2ParseOptions } from '../hl7v2/parse-options.js'
 import { hl7v2Parser } from '../hl7v2/to-events.js'
@@ -18,5 +18,6 @@ export const hl7v2Files = {
   config,
   receive: (settings: Config, signal: AbortSignal, options?: FilesReceiveOptions): FilesReceiver =>
     receiveFiles(settings, hl7v2FileFormat, signal, options),
+  problems: filesProblems,
   parser: (settings: Config) => hl7v2Parser(settings),
 } satisfies Connector<typeof config>
