@@ -11,6 +11,12 @@ export interface Terminal {
 }
 
 export function processTerminal(environment: Environment): Terminal {
+  // Whoever read the output has gone (`| head`): end as for a request to stop, gracefully where the command knows how.
+  process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.stdout.on('error', () => undefined)
+    process.kill(process.pid, 'SIGTERM')
+  })
   return {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),

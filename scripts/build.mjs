@@ -1,5 +1,5 @@
 // Compiles the product to dist/ and copies the data files that it reads at run time (schemas, SQL, catalogue).
-// Runs on `npm ci` (prepare) and before `npm test`; incremental, a no-change build takes about a second.
+// Runs before `npm test` and `npm run demo`; incremental, a no-change build takes about a second.
 // `--clean` leaves nothing of earlier builds behind.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
