@@ -30,8 +30,9 @@ function copyAssets(from, to) {
   if (!existsSync(from)) return
   for (const name of readdirSync(from)) {
     const source = join(from, name)
-    if (statSync(source).isDirectory()) copyAssets(source, join(to, name))
-    else if (assetEndings.some((ending) => name.endsWith(ending))) {
+    if (statSync(source).isDirectory()) {
+      if (name !== 'example') copyAssets(source, join(to, name)) // which its page in docs/ shows
+    } else if (assetEndings.some((ending) => name.endsWith(ending))) {
       mkdirSync(to, { recursive: true })
       cpSync(source, join(to, name))
     }

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions } from 'node:tls'
+import { encode } from '../../connectors/hl7v2/encode.js'
 
 /** A sender for tests: writes bytes as told and collects the answers. */
 export class MllpClient {
@@ -91,3 +92,13 @@ export async function until(condition: () => boolean | Promise<boolean>, timeout
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
 }
+
+/** A result in GB18030, as a receiver hands it over: without the last line end. */
+export const hl7Message = (controlId: string, text: string): Buffer =>
+  encode(oru(controlId, { text }).toString('utf8').replace('UNICODE UTF-8', 'GB18030').slice(0, -1), 'gb18030')
+
+/** A readable MSH, and nothing behind it that means anything. */
+export const hl7Poison = Buffer.from(
+  'MSH|^~\\&|LIS|H1|HUTONG|P|20260102030405||ORU^R01^ORU_R01|POISON|P|2.5\r?\xff\xff?|',
+  'latin1',
+)

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -6,7 +6,8 @@ import type { Delivery } from '../../connectors/connector.js'
 import { DeliveryQueue } from '../../connectors/delivery-queue.js'
 import { hl7v2Files } from '../../connectors/hl7v2-files/hl7v2-files.js'
 import { receiveMllp } from '../../connectors/hl7v2-mllp/receiver.js'
-import { MllpClient, msa, oru } from './mllp-client.js'
+import { filesHarness } from './files-harness.js'
+import { hl7Message, hl7Poison, MllpClient, msa } from './mllp-client.js'
 import { receiveChecks, receiveContract, type ReceiveHarness } from './receive-contract.js'
 
 receiveContract('hl7v2-mllp', openMllp)
@@ -19,12 +20,13 @@ async function openMllp(): Promise<ReceiveHarness> {
   const aborts: AbortController[] = []
   let client: MllpClient | undefined
   let port = 0
-  const acknowledged = (): string[] =>
-    [...new Set(clients.flatMap((c) => c.answers.map(msa)))].filter((a) => a.startsWith('AA ')).map((a) => a.slice(3))
-  const offer = async (ids: readonly string[]): Promise<void> => {
+  const positive = (): string[] => clients.flatMap((c) => c.answers.map(msa)).filter((a) => a.startsWith('AA '))
+  const acknowledged = (): string[] => [...new Set(positive())].map((a) => a.slice(3))
+  const offerBytes = async (messages: readonly Buffer[]): Promise<void> => {
     if (client === undefined || client.closed) clients.push((client = await MllpClient.open(port)))
-    for (const id of ids) client.send(oru(id))
+    for (const message of messages) client.send(message)
   }
+  const offer = (ids: readonly string[]): Promise<void> => offerBytes(ids.map((id) => hl7Message(id, '钾')))
   return {
     inFlightMax,
     async start() {
@@ -39,8 +41,12 @@ async function openMllp(): Promise<ReceiveHarness> {
       sent.push(...ids)
       await offer(ids)
     },
+    sendBytes: offerBytes,
     sendAgain: () => offer(sent.filter((id) => !acknowledged().includes(id))),
     acknowledged,
+    answered: () => positive().length,
+    message: hl7Message,
+    poison: hl7Poison,
     crash: async () => {
       for (const c of clients) c.close()
     },
@@ -51,43 +57,18 @@ async function openMllp(): Promise<ReceiveHarness> {
   }
 }
 
-/** A file for each message: what is in the archive, the sender may forget. */
-async function openFiles(): Promise<ReceiveHarness> {
+function openFiles(): Promise<ReceiveHarness> {
   const folder = mkdtempSync(join(tmpdir(), 'hutong-contract-'))
-  const inFlightMax = 8
-  const aborts: AbortController[] = []
-  const archive = join(folder, 'archive')
-  return {
-    inFlightMax,
-    async start() {
-      const abort = new AbortController()
-      aborts.push(abort)
-      const config = {
-        folder,
-        pollIntervalMs: 10,
-        stableForMs: 0,
-        maxInFlightMessages: inFlightMax,
-        stopTimeoutMs: 500,
-      }
-      return { deliveries: hl7v2Files.receive(config, abort.signal), stop: () => abort.abort() }
-    },
-    async send(ids) {
-      for (const id of ids) {
-        writeFileSync(join(folder, `${id}.tmp`), oru(id))
-        renameSync(join(folder, `${id}.tmp`), join(folder, `${id}.hl7`))
-      }
-    },
-    sendAgain: async () => undefined,
-    acknowledged: () => (existsSync(archive) ? readdirSync(archive).map((name) => name.replace(/\..*$/, '')) : []),
-    crash: async () => {
-      aborts.at(-1)?.abort()
-    },
-    close: async () => {
-      for (const abort of aborts) abort.abort()
-      await new Promise((resolve) => setTimeout(resolve, 30))
-      rmSync(folder, { recursive: true, force: true })
-    },
-  }
+  return Promise.resolve(
+    filesHarness({
+      folder,
+      ending: '.hl7',
+      receive: hl7v2Files.receive,
+      message: hl7Message,
+      poison: hl7Poison,
+      close: () => Promise.resolve(rmSync(folder, { recursive: true, force: true })),
+    }),
+  )
 }
 
 type Fault =
@@ -98,14 +79,25 @@ type Fault =
   | 'no-bound'
   | 'never-ends'
   | 'settles-twice'
+  | 'recodes'
+  | 'swallows-repeats'
+  | 'drops-what-it-cannot-read'
+
+interface Offer {
+  readonly id: string
+  readonly content: Buffer
+}
+
+const idIn = (content: Buffer): string => content.toString('latin1').split('|')[9] ?? ''
 
 /** A source in memory that keeps the contract, or breaks it in one place. */
 function openDouble(fault: Fault): ReceiveHarness {
   const inFlightMax = 8
-  const acknowledged = new Set<string>()
-  let waiting: string[] = []
-  let refused: string[] = []
-  const held = new Set<string>()
+  const acknowledged: string[] = []
+  let waiting: Offer[] = []
+  let refused: Offer[] = []
+  const held = new Set<Offer>()
+  const seen = new Set<string>()
   let queue = new DeliveryQueue()
   let stopped = false
   const finish = (): void => {
@@ -113,20 +105,25 @@ function openDouble(fault: Fault): ReceiveHarness {
   }
   const pump = (): void => {
     while (!stopped && waiting.length > 0 && (held.size < inFlightMax || fault === 'no-bound')) {
-      const id = waiting.shift()!
-      held.add(id)
-      if (fault === 'acknowledges-early') acknowledged.add(id)
+      const offered = waiting.shift()!
+      const { id } = offered
+      if (fault === 'swallows-repeats' && seen.has(id)) continue
+      if (fault === 'drops-what-it-cannot-read' && offered.content.equals(hl7Poison)) continue
+      seen.add(id)
+      held.add(offered)
+      if (fault === 'acknowledges-early') acknowledged.push(id)
       let open = true
       const settle = async (positive: boolean): Promise<void> => {
         if (!open && fault !== 'settles-twice') throw new Error('a delivery was settled twice')
         open = false
-        held.delete(id)
-        if (positive || fault === 'acknowledges-refused') acknowledged.add(id)
-        else refused.push(id)
+        held.delete(offered)
+        if (positive || fault === 'acknowledges-refused') acknowledged.push(id)
+        else refused.push(offered)
         pump()
         finish()
       }
-      const message = { content: oru(id), controlId: id, receivedAt: Date.now() }
+      const content = fault === 'recodes' ? Buffer.from(offered.content.toString('utf8')) : offered.content
+      const message = { content, controlId: id, receivedAt: Date.now() }
       queue.push({ message, accept: () => settle(true), refuse: () => settle(false) } satisfies Delivery)
     }
   }
@@ -145,8 +142,14 @@ function openDouble(fault: Fault): ReceiveHarness {
         },
       }
     },
+    poison: hl7Poison,
+    message: hl7Message,
     send: async (ids) => {
-      waiting.push(...ids)
+      waiting.push(...ids.map((id) => ({ id, content: hl7Message(id, '钾') })))
+      pump()
+    },
+    sendBytes: async (messages) => {
+      waiting.push(...messages.map((content) => ({ id: idIn(content), content })))
       pump()
     },
     sendAgain: async () => {
@@ -154,7 +157,8 @@ function openDouble(fault: Fault): ReceiveHarness {
       refused = []
       pump()
     },
-    acknowledged: () => [...acknowledged],
+    acknowledged: () => [...new Set(acknowledged)],
+    answered: () => acknowledged.length,
     crash: async () => {
       if (fault !== 'forgets-on-crash') waiting = [...held, ...waiting]
       held.clear()
@@ -175,6 +179,9 @@ describe('the contract finds a receiver that', () => {
     ['no-bound', /no further than it may/],
     ['never-ends', /a stop lets/],
     ['settles-twice', /settled once/],
+    ['recodes', /whatever their charset/],
+    ['swallows-repeats', /the same bytes twice/],
+    ['drops-what-it-cannot-read', /no parser will read/],
   ])('%s', async (fault, expected) => {
     const [check] = receiveChecks.filter(({ name }) => expected.test(name))
     const harness = openDouble(fault)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Delivery } from '../../connectors/connector.js'
+import type { Delivery, IncomingMessage } from '../../connectors/connector.js'
 import { RefusedError } from '../../core/errors.js'
 import { until } from './mllp-client.js'
 
@@ -17,8 +17,18 @@ export interface ReceiveHarness {
   send(controlIds: readonly string[]): Promise<void>
   /** The sender offers again what it holds no positive answer for, as it would after a broken connection. */
   sendAgain(): Promise<void>
+  /** The sender offers these bytes, each as a message. */
+  sendBytes(messages: readonly Buffer[]): Promise<void>
   /** Control ids the sender may forget, for it was told that they are stored. */
   acknowledged(): readonly string[]
+  /** Positive answers, repeats counted. */
+  answered(): number
+  /** A message of this source that carries the id and the text in GB18030, as it is handed over. */
+  message(controlId: string, text: string): Buffer
+  /** Bytes that the source hands over and no parser reads. */
+  readonly poison: Buffer
+  /** The id in what was handed over; its control id where left out. */
+  idOf?(message: IncomingMessage): string
   /** The receiver dies without a word; what was handed over is never settled. */
   crash(): Promise<void>
   close(): Promise<void>
@@ -33,7 +43,8 @@ export interface ReceiveCheck {
 const quietMs = 150
 const quiet = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, quietMs))
 const numbered = (count: number): string[] => Array.from({ length: count }, (_, i) => `C${i + 1}`)
-const controlId = (delivery: Delivery): string => delivery.message.controlId ?? ''
+const idsOf = (harness: ReceiveHarness, deliveries: readonly Delivery[]): string[] =>
+  deliveries.map(({ message }) => harness.idOf?.(message) ?? message.controlId ?? '')
 
 /** Takes deliveries into a list until the source ends. */
 function take(deliveries: AsyncIterable<Delivery>): { readonly taken: Delivery[]; readonly ended: Promise<void> } {
@@ -72,7 +83,7 @@ export const receiveChecks: readonly ReceiveCheck[] = [
       expect(harness.acknowledged()).toEqual([])
       await harness.sendAgain()
       await until(() => taken.length === 2)
-      expect(taken.map(controlId)).toEqual(['C1', 'C1'])
+      expect(idsOf(harness, taken)).toEqual(['C1', 'C1'])
       await taken[1]!.accept()
       await until(() => harness.acknowledged().includes('C1'))
     },
@@ -92,10 +103,9 @@ export const receiveChecks: readonly ReceiveCheck[] = [
         return harness.acknowledged().length === 20
       })
       await quiet()
-      expect(taken.map(controlId).sort()).toEqual(numbered(20).sort())
-      for (const delivery of taken) {
-        expect(delivery.message.content.toString('latin1')).toContain(`|${controlId(delivery)}|`)
-      }
+      expect(idsOf(harness, taken).sort()).toEqual(numbered(20).sort())
+      for (const { message } of taken)
+        expect(message.content.toString('latin1')).toContain(idsOf(harness, [{ message } as Delivery])[0])
     },
   },
   {
@@ -110,8 +120,8 @@ export const receiveChecks: readonly ReceiveCheck[] = [
       await harness.crash()
       const second = take((await harness.start()).deliveries)
       await harness.sendAgain()
-      const owed = names.filter((name) => !stored.some((delivery) => controlId(delivery) === name))
-      await until(() => owed.every((name) => second.taken.some((delivery) => controlId(delivery) === name)))
+      const owed = names.filter((name) => !idsOf(harness, stored).includes(name))
+      await until(() => owed.every((name) => idsOf(harness, second.taken).includes(name)))
       expect(harness.acknowledged().filter((name) => owed.includes(name))).toEqual([])
     },
   },
@@ -145,6 +155,49 @@ export const receiveChecks: readonly ReceiveCheck[] = [
       await ended
       await until(() => harness.acknowledged().includes('C1'))
       expect(harness.acknowledged()).toEqual(['C1'])
+    },
+  },
+  {
+    name: 'hands over the bytes as they are, whatever their charset',
+    async run(harness) {
+      const { deliveries } = await harness.start()
+      const { taken } = take(deliveries)
+      const sent = harness.message('C1', '弱阳性，复查；𠮷，①')
+      await harness.sendBytes([sent])
+      await until(() => taken.length === 1)
+      expect(taken[0]!.message.content.equals(sent)).toBe(true)
+      await taken[0]!.accept()
+    },
+  },
+  {
+    name: 'the same bytes twice are answered twice',
+    async run(harness) {
+      const { deliveries } = await harness.start()
+      const { taken } = take(deliveries)
+      const sent = harness.message('C1', '钾')
+      await harness.sendBytes([sent, sent])
+      const settled = new Set<Delivery>()
+      await until(() => {
+        for (const delivery of taken.filter((one) => !settled.has(one))) {
+          settled.add(delivery)
+          void delivery.accept()
+        }
+        return harness.answered() === 2
+      })
+      for (const { message } of taken) expect(message.content.equals(sent)).toBe(true)
+    },
+  },
+  {
+    name: 'what no parser will read is handed over too, and holds nothing up',
+    async run(harness) {
+      const { deliveries } = await harness.start()
+      const { taken } = take(deliveries)
+      await harness.sendBytes([harness.poison, harness.message('C2', '钾')])
+      await until(() => taken.length === 2)
+      for (const delivery of taken) await delivery.accept()
+      await until(() => harness.answered() === 2)
+      const contents = taken.map(({ message }) => message.content)
+      expect(contents.some((content) => content.equals(harness.poison))).toBe(true)
     },
   },
   {

@@ -18,7 +18,9 @@ import type { FilesReceiveConfig } from '../../connectors/files/config.js'
 import { receiveFiles } from '../../connectors/files/receiver.js'
 import type { FilesEvent } from '../../connectors/files/statistics.js'
 import { hl7v2FileFormat } from '../../connectors/hl7v2-files/format.js'
-import { oru, until } from './mllp-client.js'
+import { hl7v2Files } from '../../connectors/hl7v2-files/hl7v2-files.js'
+import { filesHarness } from './files-harness.js'
+import { hl7Message, hl7Poison, oru, until } from './mllp-client.js'
 import { receiveContract } from './receive-contract.js'
 import { hasSshd, SftpServer } from './sftp-server.js'
 
@@ -72,33 +74,18 @@ describe.skipIf(!hasSshd)('a folder on an SFTP server', { timeout: 60_000 }, () 
   }
 
   receiveContract('hl7v2-files over SFTP', async () => {
-    const inFlightMax = 8
-    const archive = join(far, 'archive')
-    let stop: () => void = () => undefined
-    return {
-      inFlightMax,
-      async start() {
-        const abort = new AbortController()
-        aborts.push(abort)
-        stop = () => abort.abort()
-        const config = await settings({ maxInFlightMessages: inFlightMax })
-        return { deliveries: receiveFiles(config, hl7v2FileFormat, abort.signal), stop }
+    const { sftp, stateFolder } = await settings()
+    return filesHarness({
+      ...{
+        folder: far,
+        ending: '.hl7',
+        config: { sftp, stateFolder, pollIntervalMs: 20 } as Partial<FilesReceiveConfig>,
       },
-      send: (ids) => {
-        for (const id of ids) put(`${id}.hl7`, oru(id))
-        return Promise.resolve()
-      },
-      sendAgain: () => Promise.resolve(),
-      acknowledged: () => (existsSync(archive) ? readdirSync(archive).map((name) => name.replace(/\..*$/, '')) : []),
-      crash: () => {
-        stop()
-        return Promise.resolve()
-      },
-      close: () => {
-        stop()
-        return Promise.resolve()
-      },
-    }
+      receive: hl7v2Files.receive,
+      message: hl7Message,
+      poison: hl7Poison,
+      close: () => Promise.resolve(),
+    })
   })
 
   test('files are read whole, archived there under their own name, and nothing there is overwritten', async () => {
