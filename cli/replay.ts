@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import pLimit from 'p-limit'
-import { cutMessages } from '../connectors/hl7v2/framing.js'
-import { readHeader, type MshFacts } from '../connectors/hl7v2/header.js'
+import type { TSchema } from '@sinclair/typebox'
+import type { Connector, Parser } from '../connectors/connector.js'
+import { cutFile } from '../connectors/files/format.js'
 import { systemClock, type Clock } from '../core/clock.js'
 import { RefusedError, UsageError } from '../core/errors.js'
 import type { LedgerPosition } from '../core/ids.js'
@@ -32,6 +33,8 @@ export interface ReplayOptions {
   readonly hospital?: string
   readonly lane?: Lane
   readonly charset?: string
+  /** What the files are of; told by their content where left out. */
+  readonly connector?: string
   readonly progress: (text: string) => void
   /** When messages are received (default: now). */
   readonly receiptClock?: Clock
@@ -39,8 +42,12 @@ export interface ReplayOptions {
 
 export function replayCommand(program: Command, terminal: Terminal): void {
   withPlace(program.command('replay <path...>'))
-    .description('send the HL7 v2 messages of files and folders through the same path as live ones into the repository')
-    .option('--feed <name>', 'the feed they belong to; by default made from MSH-3 and MSH-4 of each message')
+    .description('send the messages of files and folders through the same path as live ones into the repository')
+    .option('--feed <name>', 'the feed they belong to; by default made from what each message says of its sender')
+    .option(
+      '--connector <name>',
+      `what the files are of, where their content does not tell: ${[...connectors.keys()].join(', ')}`,
+    )
     .option('--hospital <code>', 'whose data it is, for feeds the configuration does not name', 'LOCAL')
     .option('--charset <name>', "the sender's charset, for feeds the configuration does not name")
     .option('--mappings <file...>', 'local-code mapping files')
@@ -62,6 +69,7 @@ export function replayCommand(program: Command, terminal: Terminal): void {
         ...(options.feed !== undefined && { feed: options.feed }),
         ...(options.hospital !== undefined && { hospital: options.hospital }),
         ...(options.charset !== undefined && { charset: options.charset }),
+        ...(options.connector !== undefined && { connector: options.connector }),
         ...(options.bulk === true && { lane: 'bulk' as const }),
         progress: (text) => line.show(text),
       })
@@ -76,6 +84,7 @@ interface ReplayFlags extends PlaceFlags {
   readonly feed?: string
   readonly hospital?: string
   readonly charset?: string
+  readonly connector?: string
   readonly bulk?: boolean
   readonly json?: boolean
 }
@@ -86,14 +95,27 @@ export async function replay(
   files: AsyncIterable<string>,
   options: ReplayOptions,
 ): Promise<ReplayResult> {
-  return onPipeline(configuration, options, (runtime) => sendFiles(runtime, files, options))
+  if (options.connector !== undefined) connectorNamed(options.connector)
+  const named = new Map(configuration.feeds.map(({ name, connector }) => [name, connector]))
+  const unknown = new Map<string, string>()
+  const senders: Senders = {
+    connectorOf: (feed) => named.get(feed) ?? unknown.get(feed),
+    meet: (feed, connector) => void unknown.set(feed, connector),
+  }
+  return onPipeline(configuration, { ...options, connectorOfUnknown: (feed) => unknown.get(feed) }, (runtime) =>
+    sendFiles(runtime, files, options, senders),
+  )
 }
 
 /** Runs a whole pipeline of this configuration, listeners closed, while `work` sends through it. */
 export async function onPipeline<T>(
   configuration: Configuration,
   options: Pick<ReplayOptions, 'charset' | 'hospital' | 'lane'> &
-    Partial<Pick<RuntimeOptions, 'roles' | 'spool'>> & { readonly command?: string },
+    Partial<Pick<RuntimeOptions, 'roles' | 'spool'>> & {
+      readonly command?: string
+      /** Of feeds that the configuration does not name (default HL7 v2). */
+      readonly connectorOfUnknown?: (feed: string) => string | undefined
+    },
   work: (runtime: Runtime) => Promise<T>,
 ): Promise<T> {
   if (configuration.uplink !== undefined && options.roles === undefined) {
@@ -101,11 +123,13 @@ export async function onPipeline<T>(
       'with uplink this place only receives: replay runs in the province, whose configuration has the log and the repository',
     )
   }
-  const kind = 'hl7v2-files'
-  const connector = connectors.get(kind)
-  if (connector === undefined) throw new Error(`no connector ${kind}`)
-  const { charset, lane, hospital = 'LOCAL', spool } = options
-  const fallback = connector.parser({ folder: '.', ...(charset !== undefined && { charset }) } as never)
+  const { charset, lane, hospital = 'LOCAL', spool, connectorOfUnknown } = options
+  const parsers = new Map<string, Parser>()
+  const parserFor = (name: string): Parser => {
+    const parser = parsers.get(name) ?? defaultParser(name, charset)
+    parsers.set(name, parser)
+    return parser
+  }
   await ensureSchemas(configuration)
   const runtime = await openRuntime({
     configuration,
@@ -113,8 +137,8 @@ export async function onPipeline<T>(
     roles: options.roles ?? pipelineRoles,
     listen: false,
     ...(spool !== undefined && { spool }),
-    parserForUnknown: () => fallback,
-    identityOfUnknown: () => ({ hospital, connector: kind }),
+    parserForUnknown: (_, connector) => parserFor(connector),
+    identityOfUnknown: (feed) => ({ hospital, connector: connectorOfUnknown?.(feed) ?? usual }),
     ...(lane !== undefined && { forwardLane: lane }),
     logger: createLogger({ level: String(configuration.logLevel ?? 'warn'), role: options.command ?? 'replay' }),
   })
@@ -132,6 +156,43 @@ export async function onPipeline<T>(
     ended.catch(() => undefined)
     await running.finally(() => runtime.close())
   }
+}
+
+/** What files are of that say nothing else. */
+const usual = 'hl7v2-files'
+
+/** @throws UsageError where nobody has such a connector */
+function connectorNamed(name: string): Connector<TSchema> {
+  const connector = connectors.get(name)
+  if (connector !== undefined) return connector
+  throw new UsageError(`no connector ${name}; known: ${[...connectors.keys()].join(', ')}`)
+}
+
+/** A parser with no settings but the charset. @throws UsageError where the connector cannot do with its defaults */
+function defaultParser(name: string, charset: string | undefined): Parser {
+  const connector = connectorNamed(name)
+  const required = (connector.config as unknown as { readonly required?: readonly string[] }).required ?? []
+  const stand = Object.fromEntries(required.map((setting) => [setting, '.']))
+  try {
+    return connector.parser({ ...stand, ...(charset !== undefined && { charset }) } as never)
+  } catch (cause) {
+    throw new UsageError(`${name} needs settings: name a feed of a configuration (--config, --feed)`, { cause })
+  }
+}
+
+interface Senders {
+  /** Of a feed that is configured, or was met. */
+  connectorOf(feed: string): string | undefined
+  meet(feed: string, connector: string): void
+}
+
+/** The connector of a file: the feed's, the one asked for, the first that knows the content, else HL7 v2. */
+function connectorOfFile(content: Buffer, options: ReplayOptions, senders: Senders): Connector<TSchema> {
+  const ofFeed = options.feed === undefined ? undefined : senders.connectorOf(options.feed)
+  const name = ofFeed ?? options.connector
+  if (name !== undefined) return connectorNamed(name)
+  const head = content.subarray(0, 64 * 1024)
+  return [...connectors.values()].find(({ recognises }) => recognises?.(head) === true) ?? connectorNamed(usual)
 }
 
 const archiveTimeoutMs = 60_000
@@ -152,6 +213,7 @@ async function sendFiles(
   runtime: Runtime,
   files: AsyncIterable<string>,
   options: ReplayOptions,
+  senders: Senders,
 ): Promise<ReplayResult> {
   const { spool, database } = runtime
   if (spool === undefined || database === undefined) throw new Error('replay needs a spool and a repository')
@@ -163,12 +225,14 @@ async function sendFiles(
   let pending: Promise<void>[] = []
   for await (const file of files) {
     const content = await readFile(file)
-    const { messages } = cutMessages(content)
+    const connector = connectorOfFile(content, options, senders)
+    const messages = cutFile(connector.files, content)
     if (messages.length === 0) refused++
-    for (const { index, bytes } of messages) {
+    for (const { index, content: bytes } of messages) {
       pending.push(
         limit(async () => {
-          const position = await accept(spool, bytes, { file, index, feed: options.feed, receivedAt: clock.now() })
+          const from = { file, index, feed: options.feed, receivedAt: clock.now(), connector, senders }
+          const position = await accept(spool, bytes, from)
           if (position === undefined) refused++
           else ranges.add(position)
         }),
@@ -194,15 +258,20 @@ async function accept(
     readonly index: number
     readonly feed: string | undefined
     readonly receivedAt: number
+    readonly connector: Connector<TSchema>
+    readonly senders: Senders
   },
 ): Promise<LedgerPosition | undefined> {
+  const { name, files } = from.connector
   try {
-    const header = readHeader(content)
+    const facts = files.facts(content)
+    const feed = from.feed ?? (files.sender?.(content) ?? name).slice(0, 100)
+    if (from.senders.connectorOf(feed) === undefined) from.senders.meet(feed, name)
     return await spool.accept({
-      feed: from.feed ?? feedOf(header),
+      feed,
       content,
       receivedAt: from.receivedAt,
-      controlId: header.controlId,
+      ...facts,
       sourceName: from.file,
       sourceIndex: from.index,
     })
@@ -210,15 +279,6 @@ async function accept(
     if (error instanceof RefusedError) return undefined
     throw error
   }
-}
-
-/** A feed name made from sending application and facility, `MSH-3@MSH-4`, in the characters a feed name may have. */
-function feedOf(header: MshFacts): string {
-  const part = (text: string): string => text.replace(/[^A-Za-z0-9._-]+/g, '_').replace(/^_+|_+$/g, '')
-  return [part(header.sendingApplication) || 'unknown', part(header.sendingFacility)]
-    .filter((name) => name !== '')
-    .join('@')
-    .slice(0, 100)
 }
 
 async function waitUntilSettled(database: Database, ranges: Ranges, options: ReplayOptions): Promise<Settlement> {

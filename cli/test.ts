@@ -3,7 +3,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { parse as parseYaml } from 'yaml'
 import { loadCatalogue, type Catalogue } from '../catalogue/catalogue.js'
-import { cutMessages } from '../connectors/hl7v2/framing.js'
+import { cutFile, type FileFormat } from '../connectors/files/format.js'
 import { UsageError } from '../core/errors.js'
 import { nearest } from '../core/nearest.js'
 import { dryRun, type DryRun } from '../pipelines/dry-run.js'
@@ -26,14 +26,14 @@ export function cataloguesOnce(): Catalogues {
 export function testCommand(program: Command, terminal: Terminal): void {
   program
     .command('test [dir]')
-    .description('run the golden cases of a folder: input.hl7 through parse and normalise against expected.json')
+    .description('run the golden cases of a folder: input.… through parse and normalise against expected.json')
     .option('--update', 'write what came out into expected.json of every case')
     .option('--json', 'one JSON object per case: {"case","passed","differences":[…]}')
     .addHelpText(
       'after',
       `
 A case is a folder with
-  input.hl7      one or more messages, any charset the feed allows
+  input.hl7      one or more messages, any charset the feed allows; of another connector input.csv, input.xml …
   expected.json  {"events":[{"domain":"lab-report", …}], "deadLetters":[{"code", …}], "ignored":["reason"]}
                  only the keys you write are compared; a key no event has fails the case
   feed.yaml      optional, here or in a folder above: settings of the connector, hospital, mappings: [file, …]
@@ -56,7 +56,10 @@ Exit code: 0 all cases pass, 1 some fail, 2 no case found.`,
             `${differences.length === 0 ? 'ok    ' : 'FAILED'} ${name}\n${differences.map((d) => `       ${d}\n`).join('')}`,
           )
       }
-      if (passed + failed === 0) throw new UsageError(`no case under ${root}: a case is a folder with input.hl7`)
+      if (passed + failed === 0)
+        throw new UsageError(
+          `no case under ${root}: a case is a folder with input.hl7 (or input.csv, input.xml … and a feed.yaml that names the connector)`,
+        )
       if (options.json !== true) terminal.out(`${passed} passed, ${failed} failed\n`)
       process.exitCode = failed === 0 ? exitCodes.ok : exitCodes.found
     })
@@ -66,12 +69,14 @@ async function* casesUnder(dir: string): AsyncGenerator<string> {
   const entries = await readdir(dir, { withFileTypes: true }).catch((error: unknown) => {
     throw new UsageError(`cannot read ${dir}: ${(error as Error).message}`)
   })
-  if (entries.some((entry) => entry.name === 'input.hl7')) yield dir
+  if (entries.some((entry) => isInput(entry.name))) yield dir
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (entry.isDirectory() && !entry.name.startsWith('.') && entry.name !== 'node_modules')
       yield* casesUnder(join(dir, entry.name))
   }
 }
+
+const isInput = (name: string): boolean => name.startsWith('input.')
 
 /** Writes what comes out of a case into its expected.json. */
 export async function writeExpected(folder: string, root: string, catalogues: Catalogues): Promise<void> {
@@ -86,8 +91,10 @@ async function runCase(
   catalogues: Catalogues,
 ): Promise<readonly string[]> {
   const feed = await feedOf(folder, root, catalogues)
-  const content = await readFile(join(folder, 'input.hl7'))
-  const runs = cutMessages(content).messages.map(({ bytes, index }) => dryRun(bytes, { ...feed, seq: index }))
+  const [input = '', ...others] = (await readdir(folder)).filter(isInput)
+  if (others.length > 0) return [`more than one input: ${[input, ...others].join(', ')}`]
+  const messages = cutFile(feed.files, await readFile(join(folder, input)))
+  const runs = messages.map(({ content, index }) => dryRun(content, { ...feed, seq: index }))
   const actual = {
     events: runs.flatMap((run) => run.events.map(({ domain, event }) => ({ domain, ...event }))),
     deadLetters: runs.flatMap((run) =>
@@ -116,11 +123,9 @@ async function runCase(
   return differences(expected, JSON.parse(JSON.stringify(actual)), '')
 }
 
-async function feedOf(
-  folder: string,
-  root: string,
-  catalogues: Catalogues,
-): Promise<Omit<Parameters<typeof dryRun>[1], 'seq'>> {
+type CaseFeed = Omit<Parameters<typeof dryRun>[1], 'seq'> & { readonly files: FileFormat }
+
+async function feedOf(folder: string, root: string, catalogues: Catalogues): Promise<CaseFeed> {
   for (let dir = folder; ; dir = dirname(dir)) {
     const file = join(dir, 'feed.yaml')
     if (await stat(file).catch(() => undefined))
@@ -129,7 +134,7 @@ async function feedOf(
   }
 }
 
-function feedFrom(source: unknown, file: string, catalogues: Catalogues): Omit<Parameters<typeof dryRun>[1], 'seq'> {
+function feedFrom(source: unknown, file: string, catalogues: Catalogues): CaseFeed {
   const { name, hospital, connector, mappings, receivedAt, environment, ...settings } = (source ?? {}) as Record<
     string,
     unknown
@@ -146,6 +151,7 @@ function feedFrom(source: unknown, file: string, catalogues: Catalogues): Omit<P
   const at = typeof receivedAt === 'string' ? Date.parse(receivedAt) : Date.parse('2026-01-01T00:00:00Z')
   if (Number.isNaN(at)) throw new UsageError(`${file}: receivedAt must be a time such as 2026-01-01T08:00:00+08:00`)
   return {
+    files: kind.files,
     parser: kind.parser({ folder: '.', ...settings } as never),
     catalogue: catalogues(((mappings ?? []) as string[]).map((mapping) => resolve(dirname(file), mapping))),
     feed: String(name ?? 'test-feed'),

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net'
 import type { Static, TSchema } from '@sinclair/typebox'
 import type { IgnoreReason, RefusedError, RetryableError } from '../core/errors.js'
 import type { EncounterEvent, ImagingReport, LabReport, OrderEvent, PatientEvent } from '../schemas/types.js'
+import type { FileFormat } from './files/format.js'
 
 /** The sender's bytes, never re-encoded, and what was read of them before the acknowledgement. */
 export interface IncomingMessage {
@@ -70,6 +71,10 @@ export interface Connector<C extends TSchema> {
   readonly name: string
   /** Types, lint, reference page and console form derive from it. */
   readonly config: C
+  /** How messages of this source stand in files, for what reads them again: replay, golden cases. */
+  readonly files: FileFormat
+  /** Whether the beginning of a file is of this source by its content; left out where content cannot tell. */
+  recognises?(head: Buffer): boolean
   receive(config: Static<C>, signal: AbortSignal): Receiver
   /** What is wrong with settings that each have the form they must have, by the name of the setting. */
   problems?(config: Static<C>): readonly { readonly setting: string; readonly message: string }[]

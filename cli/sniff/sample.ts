@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises'
-import { MessageCutter } from '../../connectors/hl7v2-files/message-cutter.js'
+import { MessageCutter } from '../../connectors/hl7v2/message-cutter.js'
 import { familyBytes, readFamily, type Family, type FamilyReading } from '../../connectors/survey/family.js'
 import { Hl7Survey } from '../../connectors/survey/hl7-survey.js'
 import { Tally } from '../../connectors/survey/tally.js'

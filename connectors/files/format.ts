@@ -39,8 +39,16 @@ export interface FileFormat {
    * @throws RefusedError where the same bytes could never become a message
    */
   facts(content: Buffer): { readonly controlId?: string }
+  /** What a message says of who sent it, in the characters of a feed's name; undefined where it does not. */
+  sender?(content: Buffer): string | undefined
   /** Reasons of `facts` for which the same bytes would be refused again. */
   readonly refusedForGood: readonly RefusalReason[]
+}
+
+/** The messages of a whole file. */
+export function cutFile({ cutter }: FileFormat, content: Buffer): readonly CutMessage[] {
+  const cutting = cutter(Infinity)
+  return [...cutting.push(content), ...cutting.end()]
 }
 
 /** A whole file is one message. */

@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { Connector } from '../connector.js'
+import { hl7v2FileFormat } from '../hl7v2/file-format.js'
 import { hl7v2ParseOptions } from '../hl7v2/parse-options.js'
 import { hl7v2Parser } from '../hl7v2/to-events.js'
 import { mllpReceiveOptions } from './config.js'
@@ -12,6 +13,7 @@ type Config = Static<typeof config>
 export const hl7v2Mllp = {
   name: 'hl7v2-mllp',
   config,
+  files: hl7v2FileFormat,
   receive: (settings: Config, signal: AbortSignal, options?: MllpReceiveOptions): MllpReceiver =>
     receiveMllp(settings, signal, options),
   parser: (settings: Config) => hl7v2Parser(settings),

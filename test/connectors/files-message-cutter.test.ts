@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { CutMessage, CutSummary } from '../../connectors/files/format.js'
-import { MessageCutter } from '../../connectors/hl7v2-files/message-cutter.js'
+import { MessageCutter } from '../../connectors/hl7v2/message-cutter.js'
 import { cutMessages } from '../../connectors/hl7v2/framing.js'
 
 function cut(chunks: readonly Buffer[], max = 1_000_000): { messages: CutMessage[]; summary: CutSummary } {

@@ -1,5 +1,5 @@
 import type { CutMessage, CutSummary, FileCutter } from '../files/format.js'
-import { cutMessages, type BatchLine } from '../hl7v2/framing.js'
+import { cutMessages, type BatchLine } from './framing.js'
 
 const headBytesMax = 4096
 /** What must be kept of bytes without a header line, for one may have begun in them. */
