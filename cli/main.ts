@@ -7,6 +7,7 @@ import { alertsCommand } from './alerts.js'
 import { backfillCommand } from './backfill.js'
 import { caCommand } from './ca.js'
 import { checkCommand } from './check.js'
+import { connectorCommand } from './connector.js'
 import { deadLettersCommand } from './dead-letters.js'
 import { doctorCommand } from './doctor.js'
 import { demoCommand } from './demo.js'
@@ -64,6 +65,7 @@ const commands = [
   updateCommand,
   verifyCommand,
   acceptanceCommand,
+  connectorCommand,
 ]
 for (const command of commands) command(program, terminal)
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const require = createRequire(import.meta.url)
 const assetFolders = ['schemas', 'catalogue', 'repository', 'connectors', 'services', 'cli']
-const assetEndings = ['.avsc', '.sql', '.tsv', '.json', '.yaml', '.html', '.mjs']
+const assetEndings = ['.template', '.avsc', '.sql', '.tsv', '.json', '.yaml', '.html', '.mjs']
 
 if (process.argv.includes('--clean')) rmSync(join(root, 'dist'), { recursive: true, force: true })
 
