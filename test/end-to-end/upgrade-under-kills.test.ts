@@ -55,7 +55,7 @@ describe.skipIf(stack === undefined || process.platform !== 'linux')('upgrades u
 
   beforeAll(async () => {
     setMaxListeners(0, deadline.signal)
-    timer = setTimeout(() => deadline.abort(), 420_000)
+    timer = setTimeout(() => deadline.abort(), 900_000)
     folder = await mkdtemp(join(tmpdir(), 'hutong-upgrade-'))
     platform = await Platform.open(folder, stack!)
     edges = await Promise.all(
@@ -78,7 +78,7 @@ describe.skipIf(stack === undefined || process.platform !== 'linux')('upgrades u
     await rm(folder, { recursive: true, force: true })
   })
 
-  test('nothing acknowledged is lost, and every edge ends on the right version', { timeout: 480_000 }, async () => {
+  test('nothing acknowledged is lost, and every edge ends on the right version', { timeout: 960_000 }, async () => {
     const by = await platform.signer()
     for (const one of edges) {
       await one.install('1.0.0', by)
