@@ -40,7 +40,7 @@ describe.skipIf(stack === undefined)('twenty edges', () => {
 
   beforeAll(async () => {
     setMaxListeners(0, deadline.signal)
-    timer = setTimeout(() => deadline.abort(), 540_000)
+    timer = setTimeout(() => deadline.abort(), 900_000)
     folder = await mkdtemp(join(tmpdir(), 'hutong-edges-'))
     platform = await Platform.open(folder, stack!)
     edges = await Promise.all(
@@ -76,7 +76,7 @@ describe.skipIf(stack === undefined)('twenty edges', () => {
   const silentLines = [106, 107]
   const brokenLines = [108, 109, 110]
 
-  test('the ledger balances to the message', { timeout: 600_000 }, async () => {
+  test('the ledger balances to the message', { timeout: 960_000 }, async () => {
     const by = await platform.signer()
     await Promise.all(edges.map((one) => one.install('1.0.0', by)))
     await Promise.all(edges.map((one) => one.configure(one.number === fullDisk ? { spool: diskIsFull } : {})))
