@@ -67,8 +67,8 @@ export const mllpReceiveOptions = {
   maxConnections: Type.Optional(
     Type.Integer({
       minimum: 1,
-      default: 1024,
-      description: 'Connections at a time; a further one is closed. Default 1024',
+      default: 2048,
+      description: 'Connections at a time; a further one is closed. Default 2048',
     }),
   ),
   maxInFlightMessages: Type.Optional(
@@ -158,7 +158,7 @@ const defaults = {
   host: '127.0.0.1',
   port: 2575,
   maxMessageBytes: 16 * 1024 * 1024,
-  maxConnections: 1024,
+  maxConnections: 2048,
   maxInFlightMessages: 4096,
   maxInFlightBytes: 64 * 1024 * 1024,
   maxInFlightPerConnection: 64,
