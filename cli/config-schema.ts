@@ -285,5 +285,5 @@ export const feedFrame = {
     minLength: 1,
     maxLength: 64,
   }),
-  connector: Type.String({ description: 'Source protocol: hl7v2-mllp or hl7v2-files' }),
+  connector: Type.String({ description: 'Source protocol: hl7v2-mllp, hl7v2-files or astm-lis2' }),
 }

@@ -2,15 +2,18 @@ import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { receiveAstm } from '../../connectors/astm-lis2/receiver.js'
 import type { Delivery } from '../../connectors/connector.js'
 import { DeliveryQueue } from '../../connectors/delivery-queue.js'
 import { receiveFiles } from '../../connectors/hl7v2-files/receiver.js'
 import { receiveMllp } from '../../connectors/hl7v2-mllp/receiver.js'
+import { AstmClient, results } from './astm-client.js'
 import { MllpClient, msa, oru } from './mllp-client.js'
 import { receiveChecks, receiveContract, type ReceiveHarness } from './receive-contract.js'
 
 receiveContract('hl7v2-mllp', openMllp)
 receiveContract('hl7v2-files', openFiles)
+receiveContract('astm-lis2', openAstm)
 
 async function openMllp(): Promise<ReceiveHarness> {
   const inFlightMax = 8
@@ -86,6 +89,54 @@ async function openFiles(): Promise<ReceiveHarness> {
       for (const abort of aborts) abort.abort()
       await new Promise((resolve) => setTimeout(resolve, 30))
       rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** An analyser for each message, for each sends one at a time; a refused one waits to be sent again. */
+async function openAstm(): Promise<ReceiveHarness> {
+  const inFlightMax = 8
+  const sent: string[] = []
+  const acknowledged = new Set<string>()
+  const clients: AstmClient[] = []
+  const aborts: AbortController[] = []
+  let port = 0
+  const once = { answerMs: 20_000, notReadyMs: 20, contentionMs: { instrument: 1, lis: 1 }, interruptMs: 1 }
+  const offer = async (ids: readonly string[]): Promise<void> => {
+    for (const id of ids) {
+      const client: AstmClient = await AstmClient.open(port, once, (byte) => {
+        // Gives up at the first NAK instead of repeating the frame at once.
+        if (byte === 0x15) client.close()
+        return byte
+      })
+      clients.push(client)
+      void client.sendAll([results(id)]).then(() => {
+        if (client.outcomes[0] === 'sent') acknowledged.add(id)
+        client.close()
+      })
+    }
+  }
+  return {
+    inFlightMax,
+    async start() {
+      const abort = new AbortController()
+      aborts.push(abort)
+      const receiver = receiveAstm({ port: 0, maxInFlightMessages: inFlightMax, stopTimeoutMs: 500 }, abort.signal)
+      port = (await receiver.listening!).port
+      return { deliveries: receiver, stop: () => abort.abort() }
+    },
+    send: async (ids) => {
+      sent.push(...ids)
+      await offer(ids)
+    },
+    sendAgain: () => offer(sent.filter((id) => !acknowledged.has(id))),
+    acknowledged: () => [...acknowledged],
+    crash: async () => {
+      for (const client of clients) client.close()
+    },
+    close: async () => {
+      for (const abort of aborts) abort.abort()
+      for (const client of clients) client.close()
     },
   }
 }
