@@ -3,6 +3,22 @@ import { statedOptions, statedRules, type StatedRules } from '../stated/options.
 
 const field = Type.String({ pattern: '^[HPO]-[0-9]{1,2}(\\.[0-9]{1,2})?$' })
 
+const standardFields = {
+  unit: 5,
+  range: 6,
+  abnormalFlags: 7,
+  status: 9,
+  operator: 11,
+  started: 12,
+  completed: 13,
+  instrument: 14,
+} as const
+
+const fieldNumber = (standard: number) =>
+  Type.Optional(
+    Type.Integer({ minimum: 3, maximum: 99, default: standard, description: `Its number in R. Default ${standard}` }),
+  )
+
 /**
  * What a feed may say about how its LIS2-A2 records are read. Fields are written `O-3`, `O-3.2`: record, field as the
  * standard numbers it (1 is the record's letter), component (1 where left out).
@@ -35,7 +51,7 @@ export const astmParseOptions = {
       minimum: 1,
       maximum: 20,
       description:
-        'Component of R-3 and O-5 that is the code of the item. Default: 4 (the first of the manufacturer), else 5, 1, 2',
+        'Component of R-3 that is the code of the item. Default: 4 (the first of the manufacturer), else 5, 1, 2',
     }),
   ),
   valueComponent: Type.Optional(
@@ -46,6 +62,24 @@ export const astmParseOptions = {
         'Component of R-4 that is the value. Default: the only filled one; where several are filled the whole field as it ' +
         'stands',
     }),
+  ),
+  resultFields: Type.Optional(
+    Type.Object(
+      {
+        unit: fieldNumber(5),
+        range: fieldNumber(6),
+        abnormalFlags: fieldNumber(7),
+        status: fieldNumber(9),
+        operator: fieldNumber(11),
+        started: fieldNumber(12),
+        completed: fieldNumber(13),
+        instrument: fieldNumber(14),
+      },
+      {
+        additionalProperties: false,
+        description: 'Fields of R for analysers that place them elsewhere. Default: as LIS2-A2 section 9 numbers them',
+      },
+    ),
   ),
   statusWhenAbsent: Type.Optional(
     Type.Union([Type.Literal('F'), Type.Literal('P')], {
@@ -78,6 +112,7 @@ export interface AstmRules extends StatedRules {
   readonly reportNumberFrom: readonly FieldPath[]
   readonly testCodeComponent: number | undefined
   readonly valueComponent: number | undefined
+  readonly fields: Readonly<Record<keyof typeof standardFields, number>>
   readonly statusWhenAbsent: string
   readonly controlSpecimens: readonly string[]
 }
@@ -90,6 +125,7 @@ export function astmRules(options: AstmParseOptions): AstmRules {
     reportNumberFrom: (options.reportNumberFrom ?? ['O-3', 'O-5']).map(fieldPath),
     testCodeComponent: options.testCodeComponent,
     valueComponent: options.valueComponent,
+    fields: { ...standardFields, ...options.resultFields },
     statusWhenAbsent: options.statusWhenAbsent ?? 'F',
     controlSpecimens: options.controlSpecimens ?? [],
   }

@@ -1,4 +1,5 @@
 import { RecordError } from '../../core/errors.js'
+import { reportStatus } from '../../core/version.js'
 import { isChinese } from '../hl7v2/names.js'
 import type { StatedCode, StatedIdentifier, StatedPanel, StatedPatient, StatedResult } from '../stated/stated.js'
 import { readTime } from '../times.js'
@@ -46,12 +47,12 @@ export function patientOf(context: Context, rules: AstmRules): StatedPatient {
 }
 
 /** @throws RecordError report-number-missing */
-export function reportNumberOf(context: Context, { reportNumberFrom, ...rules }: AstmRules): string {
+export function reportNumberOf(context: Context, { reportNumberFrom }: AstmRules): string {
   const { group } = context
   const [first, ...others] = reportNumberFrom.map((path) => {
     if (path.letter !== 'O' || path.field !== 5 || path.text.includes('.')) return fieldAt(context, path)
     const order = group.order?.record
-    return order === undefined || order.repeats(5).length > 1 ? null : (testOf(order, 5, rules).code ?? null)
+    return order === undefined || order.repeats(5).length > 1 ? null : (testOf(order, 5).code ?? null)
   })
   if (first === null || first === undefined) {
     throw new RecordError(
@@ -70,11 +71,11 @@ export function panelOf({ order, results }: OrderGroup, rules: AstmRules): State
   const { record, comments } = order
   const reported = statusOf(record.component(26))
   return {
-    ...(record.repeats(5).length === 1 && { item: testOf(record, 5, rules) }),
+    ...(record.repeats(5).length === 1 && { item: testOf(record, 5) }),
     specimen: { code: record.component(16), text: record.component(16, 2), id: record.component(3) },
     collectedAt: record.component(8),
     specimenReceivedAt: record.component(15),
-    status: reported,
+    status: reported ?? reportStatus(read.map(({ status }) => status ?? null)),
     recordedAt: record.component(23) ?? latest(results, rules),
     notes: notesOf(comments),
     results: read,
@@ -82,22 +83,23 @@ export function panelOf({ order, results }: OrderGroup, rules: AstmRules): State
 }
 
 function resultOf({ record, comments }: Commented, rules: AstmRules): StatedResult {
-  const stated = record.component(9)
+  const { fields } = rules
+  const stated = record.component(fields.status)
   return {
-    item: testOf(record, 3, rules),
+    item: testOf(record, 3, rules.testCodeComponent),
     value: valueOf(record, rules),
-    unit: record.whole(5),
-    range: record.whole(6),
+    unit: record.whole(fields.unit),
+    range: record.whole(fields.range),
     abnormalFlags:
       record
-        .repeats(7)
+        .repeats(fields.abnormalFlags)
         .map((flag) => flag.trim())
         .filter((flag) => flag !== '')
         .join('~') || null,
     status: stated === null ? rules.statusWhenAbsent : (statusOf(stated) ?? rules.statusWhenAbsent),
-    observedAt: record.component(13) ?? record.component(12),
-    performer: joined(record.components(11)),
-    equipment: record.whole(14),
+    observedAt: record.component(fields.completed) ?? record.component(fields.started),
+    performer: joined(record.components(fields.operator)),
+    equipment: record.whole(fields.instrument),
     notes: notesOf(comments),
   }
 }
@@ -143,11 +145,11 @@ export function statusOf(letter: string | null): string | null {
 export function testOf(
   record: AstmRecord,
   field: number,
-  { testCodeComponent }: Pick<AstmRules, 'testCodeComponent'>,
+  codeComponent?: number,
 ): StatedCode & { readonly altCode?: string | null; readonly altSystem?: string | null } {
   const parts = record.components(field)
   const at = (number: number): string | null => parts[number - 1] ?? null
-  const place = testCodeComponent ?? [4, 5, 1, 2].find((number) => at(number) !== null) ?? 4
+  const place = codeComponent ?? [4, 5, 1, 2].find((number) => at(number) !== null) ?? 4
   const code = at(place)
   const universal = place === 1 ? null : at(1)
   const loinc = parts.slice(3).find((part) => part !== null && part !== code && /^\d{1,5}-\d$/.test(part)) ?? null
@@ -170,8 +172,16 @@ function valueOf(record: AstmRecord, { valueComponent }: AstmRules): string | nu
 }
 
 /** `family^given^middle` or the whole name in the first component; no blank between Chinese names. */
-function nameOf(patient: AstmRecord | null): string | null {
-  const parts = (patient?.components(6) ?? []).slice(0, 3).filter((part) => part !== null)
+const nameOf = (patient: AstmRecord | null): string | null => joinedName((patient?.components(6) ?? []).slice(0, 3))
+
+/** A physician's name, `id^family^given`, or what stands alone. */
+export function physicianOf(record: AstmRecord | null | undefined, field: number): string | null {
+  const [id = null, ...names] = record?.components(field) ?? []
+  return joinedName(names.slice(0, 3)) ?? id
+}
+
+function joinedName(components: readonly (string | null)[]): string | null {
+  const parts = components.filter((part) => part !== null)
   return parts.length === 0 ? null : parts.join(parts.every(isChinese) ? '' : ' ')
 }
 
@@ -182,10 +192,10 @@ function notesOf(comments: readonly AstmRecord[]): string | null {
 }
 
 /** The last completion (R-13) of the results, as it is written. */
-function latest(results: readonly Commented[], { zoneMinutes }: AstmRules): string | null {
+function latest(results: readonly Commented[], { zoneMinutes, fields }: AstmRules): string | null {
   let best: { readonly text: string; readonly at: number } | undefined
   for (const { record } of results) {
-    const text = record.component(13)
+    const text = record.component(fields.completed)
     const at = text === null ? null : readTime(text, zoneMinutes)
     if (text !== null && at !== null && at > (best?.at ?? -Infinity)) best = { text, at }
   }

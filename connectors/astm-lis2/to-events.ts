@@ -9,7 +9,7 @@ import { readTime } from '../times.js'
 import { groupRecords, type OrderGroup, type PatientGroup } from './groups.js'
 import { astmRules, type AstmParseOptions, type AstmRules } from './parse-options.js'
 import { readRecords, type AstmMessage, type AstmRecord } from './records.js'
-import { patientOf, panelOf, reportNumberOf, statusOf } from './report.js'
+import { panelOf, patientOf, physicianOf, reportNumberOf, statusOf } from './report.js'
 
 /**
  * Compiles a feed's configuration; what it returns turns one message of LIS2-A2 into laboratory reports, or says why it
@@ -104,7 +104,7 @@ function reportEvents(
     const report: StatedLabReport = {
       reportNumber: number,
       patient: patientOf({ header, patient, group }, rules),
-      orderingPhysician: physician(order) ?? physician(patient ?? undefined, 14),
+      orderingPhysician: physicianOf(order, 17) ?? physicianOf(patient, 14),
       ...(patient !== null && { visit: { department: patient.whole(26) } }),
       panels: [panel],
     }
@@ -129,11 +129,4 @@ function isCancelled({ order }: OrderGroup): boolean {
   if (order === null) return false
   const cancelled = order.record.component(12)?.toUpperCase() === 'C'
   return cancelled && statusOf(order.record.component(26)) === 'X'
-}
-
-/** `id^family^given` or a bare name. */
-function physician(record: AstmRecord | undefined, field = 17): string | null {
-  const [id = null, ...names] = record?.components(field) ?? []
-  const name = names.slice(0, 3).filter((part) => part !== null)
-  return name.length > 0 ? name.join(' ') : id
 }
