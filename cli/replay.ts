@@ -1,8 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import pLimit from 'p-limit'
+import { controlIdOf, senderOf } from '../connectors/astm-lis2/header.js'
+import { cutAstmMessages, isAstmMessage } from '../connectors/astm-lis2/message-cutter.js'
 import { cutMessages } from '../connectors/hl7v2/framing.js'
-import { readHeader, type MshFacts } from '../connectors/hl7v2/header.js'
+import { readHeader } from '../connectors/hl7v2/header.js'
+import { astmParser } from '../connectors/astm-lis2/to-events.js'
+import type { Parser } from '../connectors/connector.js'
 import { systemClock, type Clock } from '../core/clock.js'
 import { RefusedError, UsageError } from '../core/errors.js'
 import type { LedgerPosition } from '../core/ids.js'
@@ -39,8 +43,10 @@ export interface ReplayOptions {
 
 export function replayCommand(program: Command, terminal: Terminal): void {
   withPlace(program.command('replay <path...>'))
-    .description('send the HL7 v2 messages of files and folders through the same path as live ones into the repository')
-    .option('--feed <name>', 'the feed they belong to; by default made from MSH-3 and MSH-4 of each message')
+    .description(
+      'send the HL7 v2 and LIS2-A2 (ASTM) messages of files and folders through the same path as live ones into the repository',
+    )
+    .option('--feed <name>', 'the feed they belong to; by default made from MSH-3 and MSH-4, or H-5, of each message')
     .option('--hospital <code>', 'whose data it is, for feeds the configuration does not name', 'LOCAL')
     .option('--charset <name>', "the sender's charset, for feeds the configuration does not name")
     .option('--mappings <file...>', 'local-code mapping files')
@@ -105,7 +111,10 @@ export async function onPipeline<T>(
   const connector = connectors.get(kind)
   if (connector === undefined) throw new Error(`no connector ${kind}`)
   const { charset, lane, hospital = 'LOCAL', spool } = options
-  const fallback = connector.parser({ folder: '.', ...(charset !== undefined && { charset }) } as never)
+  const declared = charset === undefined ? {} : { charset }
+  const hl7 = connector.parser({ folder: '.', ...declared } as never)
+  const astm = astmParser(declared)
+  const fallback: Parser = (input) => (isAstmMessage(input.content) ? astm(input) : hl7(input))
   await ensureSchemas(configuration)
   const runtime = await openRuntime({
     configuration,
@@ -163,7 +172,7 @@ async function sendFiles(
   let pending: Promise<void>[] = []
   for await (const file of files) {
     const content = await readFile(file)
-    const { messages } = cutMessages(content)
+    const messages = messagesOf(content)
     if (messages.length === 0) refused++
     for (const { index, bytes } of messages) {
       pending.push(
@@ -197,12 +206,12 @@ async function accept(
   },
 ): Promise<LedgerPosition | undefined> {
   try {
-    const header = readHeader(content)
+    const { controlId, sender } = senderOfMessage(content)
     return await spool.accept({
-      feed: from.feed ?? feedOf(header),
+      feed: from.feed ?? feedOf(sender),
       content,
       receivedAt: from.receivedAt,
-      controlId: header.controlId,
+      ...(controlId !== undefined && { controlId }),
       sourceName: from.file,
       sourceIndex: from.index,
     })
@@ -212,10 +221,27 @@ async function accept(
   }
 }
 
-/** A feed name made from sending application and facility, `MSH-3@MSH-4`, in the characters a feed name may have. */
-function feedOf(header: MshFacts): string {
+/** The messages of a file, told by its content: HL7 v2 wherever there is a message of it, else LIS2-A2. */
+function messagesOf(content: Buffer): readonly { readonly index: number; readonly bytes: Buffer }[] {
+  const { messages } = cutMessages(content)
+  if (messages.length > 0) return messages
+  return cutAstmMessages(content).map((bytes, at) => ({ index: at + 1, bytes }))
+}
+
+/** @throws RefusedError where it has neither an H record nor a readable MSH */
+function senderOfMessage(content: Buffer): {
+  readonly controlId: string | undefined
+  readonly sender: readonly string[]
+} {
+  if (isAstmMessage(content)) return { controlId: controlIdOf(content), sender: senderOf(content) }
+  const { controlId, sendingApplication, sendingFacility } = readHeader(content)
+  return { controlId, sender: [sendingApplication, sendingFacility] }
+}
+
+/** A feed name made from application and facility, `MSH-3@MSH-4`, in the characters a feed name may have. */
+function feedOf([application = '', facility = '']: readonly string[]): string {
   const part = (text: string): string => text.replace(/[^A-Za-z0-9._-]+/g, '_').replace(/^_+|_+$/g, '')
-  return [part(header.sendingApplication) || 'unknown', part(header.sendingFacility)]
+  return [part(application) || 'unknown', part(facility)]
     .filter((name) => name !== '')
     .join('@')
     .slice(0, 100)

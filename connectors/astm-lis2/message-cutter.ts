@@ -19,6 +19,12 @@ export function isAstm(content: Buffer): boolean {
   return [...whole, open].some(isHeader)
 }
 
+/** Whether a message, as a receiver or a cutter hands it over, begins with an H record. */
+export function isAstmMessage(content: Buffer): boolean {
+  const { whole, open } = cutRecords(content.subarray(0, 512))
+  return isHeader([...whole, open].find((line) => letterOf(line) !== '') ?? open)
+}
+
 function cutFrames(content: Buffer): readonly Buffer[] {
   const messages: Buffer[] = []
   const bounds = { maxFrameBytes: content.length + 256, maxMessageBytes: content.length + 256 }

@@ -124,7 +124,7 @@ class Lines implements ConnectionHost {
       unkept.timer = undefined
       const delivery = new AstmDelivery(message, (error) => {
         if (error === undefined || this.stopping) {
-          if (error !== undefined) this.counters.unfinishedLost++
+          this.counters[error === undefined ? 'unanswered' : 'unfinishedLost']++
           this.unkept.delete(unkept)
           kept()
         } else {

@@ -50,8 +50,9 @@ export class SenderLink {
     private readonly times: SenderTimes = standardTimes,
   ) {}
 
-  get neutral(): boolean {
-    return this.state === 'neutral'
+  /** ENQ is sent, its answer is awaited. */
+  get bidding(): boolean {
+    return this.state === 'bidding'
   }
 
   /** @throws Error while a message is under way */
