@@ -1,6 +1,9 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { standardTimes } from '../connectors/astm-lis2/sender-link.js'
 import { UsageError } from '../core/errors.js'
 import { nearest } from '../core/nearest.js'
+import { analyserMessages } from './demo/astm-messages.js'
+import { sendOverAstm } from './demo/astm-simulator.js'
 import { dropFiles } from './demo/file-simulator.js'
 import { demoHospitals, type HospitalCode } from './demo/hospitals.js'
 import { Journal, type JournalTotals, type SimulatedMessage } from './demo/journal.js'
@@ -16,6 +19,7 @@ interface SimulateFlags {
   readonly bloodCounts?: boolean
   readonly host: string
   readonly port?: number
+  readonly astm?: HostAndPort
   readonly folder?: string
   readonly archive?: string
   readonly count: number
@@ -25,6 +29,8 @@ interface SimulateFlags {
   readonly ackTimeout: number
   readonly unreachable?: number
   readonly loseAnswers: number
+  readonly badChecksum: number
+  readonly contention: number
   readonly perFile: number
   readonly seed: number
   readonly feed?: string
@@ -43,12 +49,13 @@ export function simulateCommand(program: Command, terminal: Terminal): void {
   program
     .command('simulate', { hidden: true })
     .description(
-      'play a hospital: send synthetic messages over MLLP or as files, and keep a journal of what was acknowledged',
+      'play a hospital: send synthetic messages over MLLP, as analysers or as files, and keep a journal of what was acknowledged',
     )
     .option('--dialect <name>', 'how the hospital writes: h001, h002 or h003', dialect, 'H001')
     .option('--blood-counts', 'nothing but blood counts patched from templates: cheap enough for load tests')
     .option('--host <address>', 'receiver', '127.0.0.1')
     .option('--port <number>', 'its MLLP port', whole(1, 65_535))
+    .option('--astm <host:port>', 'instead of MLLP: analysers that send LIS2-A2 records over LIS1-A to it', hostAndPort)
     .option('--folder <dir>', 'instead of MLLP: drop batch files here')
     .option('--archive <dir>', 'where the receiver moves the files it has taken (default: archive in the folder)')
     .option('--count <number>', 'messages to send', whole(1, Number.MAX_SAFE_INTEGER), 1000)
@@ -67,6 +74,8 @@ export function simulateCommand(program: Command, terminal: Terminal): void {
       share,
       0,
     )
+    .option('--bad-checksum <share>', 'with --astm: share of frames that arrive damaged once', share, 0)
+    .option('--contention <share>', 'with --astm: share of enquiries made anew after a second', share, 0)
     .option('--per-file <number>', 'messages in a batch file', whole(1, 1_000_000), 50)
     .addOption(
       new Option('--seed <number>', 'the same seed sends the same bytes')
@@ -81,8 +90,8 @@ export function simulateCommand(program: Command, terminal: Terminal): void {
         '\n1 something was not, 2 wrong arguments, 3 nobody answers (with --unreachable).',
     )
     .action(async (flags: Omit<SimulateFlags, 'seed'> & { seed?: number }) => {
-      if ((flags.port === undefined) === (flags.folder === undefined)) {
-        throw new UsageError('say where to send: either --port (MLLP) or --folder (files)')
+      if ([flags.port, flags.folder, flags.astm].filter((one) => one !== undefined).length !== 1) {
+        throw new UsageError('say where to send: --port (MLLP), --folder (files) or --astm (analysers)')
       }
       const seed = flags.seed ?? 1 + Math.floor(Math.random() * 999_999)
       terminal.err(`seed ${seed}\n`)
@@ -116,6 +125,13 @@ async function simulate(flags: SimulateFlags, terminal: Terminal, signal: AbortS
         { folder, messages, journal, messagesPerFile: perFile, namePrefix, ...archiveFolder, ...pace },
         signal,
       )
+    } else if (flags.astm !== undefined) {
+      const { astm, connections, ackTimeout, unreachable, loseAnswers, badChecksum, contention } = flags
+      const giveUp = unreachable === undefined ? {} : { unreachableMs: unreachable }
+      const times = { ...standardTimes, answerMs: ackTimeout }
+      const random = new Random(seed, 'line')
+      const faults = { loseAnswers, badChecksum, contention, random }
+      await sendOverAstm({ ...astm, connections, messages, journal, times, ...faults, ...giveUp, ...pace }, signal)
     } else {
       const { host, port = 0, connections, inFlight, ackTimeout, unreachable, loseAnswers } = flags
       const random = new Random(seed, 'answers')
@@ -148,8 +164,27 @@ async function simulate(flags: SimulateFlags, terminal: Terminal, signal: AbortS
   return { seed, ...totals, seconds: Math.round(seconds * 1000) / 1000, messagesPerSecond }
 }
 
-function sourceOf({ dialect: hospital, bloodCounts: templates, seed }: SimulateFlags): Iterator<SimulatedMessage> {
+function sourceOf({
+  dialect: hospital,
+  bloodCounts: templates,
+  seed,
+  astm,
+}: SimulateFlags): Iterator<SimulatedMessage> {
+  if (astm !== undefined) return analyserMessages({ hospital, seed })
   return templates === true ? bloodCounts({ hospital, seed }) : hospitalMessages({ hospital, seed })
+}
+
+interface HostAndPort {
+  readonly host: string
+  readonly port: number
+}
+
+/** Reads `10.1.2.3:4001`, `[::1]:4001` or a port alone. */
+function hostAndPort(text: string): HostAndPort {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]:|([^:\s]+):)?(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  if (match === null || port < 1 || port > 65_535) throw new InvalidArgumentError('It must be host:port.')
+  return { host: match[1] ?? match[2] ?? '127.0.0.1', port }
 }
 
 function dialect(text: string): HospitalCode {

@@ -62,6 +62,30 @@ export const recordErrors = {
     doEn: 'have the sender fill MSH-9 (for results ORU^R01)',
     doZh: '请发送方填写 MSH-9（结果类为 ORU^R01）',
   },
+  'astm-no-header': {
+    en: 'The message does not begin with an H record',
+    zh: '消息开头没有 H 记录',
+    doEn: 'check that the analyser sends LIS2-A2 (ASTM E1394) records, H first, and that no frame before them was lost',
+    doZh: '检查仪器是否按 LIS2-A2（ASTM E1394）以 H 记录开头发送，且之前没有丢帧',
+  },
+  'astm-bad-delimiters': {
+    en: 'The H record does not declare usable delimiters',
+    zh: 'H 记录未声明可用的分隔符',
+    doEn: 'have the analyser write H-2 as LIS2-A2 section 5.4.8 asks, usually |\\^&',
+    doZh: '请仪器按 LIS2-A2 5.4.8 节填写 H-2，通常为 |\\^&',
+  },
+  'astm-bad-record': {
+    en: 'A line is not a record of LIS2-A2',
+    zh: '某行不是 LIS2-A2 记录',
+    doEn: 'look for a raw line break inside a field, or a frame boundary inside a record that was sent as ETX, not ETB',
+    doZh: '检查字段内是否有裸换行，或记录中途分帧却以 ETX 而非 ETB 结束',
+  },
+  'astm-unfinished': {
+    en: 'The message was cut off before its L record',
+    zh: '消息在 L 记录之前中断',
+    doEn: 'send the results of this specimen again from the analyser; what had arrived is kept here',
+    doZh: '请在仪器上重新发送该标本结果；已收到的部分保存在此',
+  },
   'message-too-large': {
     en: 'The message is larger than this feed accepts',
     zh: '消息超过该来源允许的大小',

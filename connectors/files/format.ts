@@ -53,7 +53,17 @@ export function cutFile({ cutter }: FileFormat, content: Buffer): readonly CutMe
 
 /** A whole file is one message. */
 export function wholeFileFormat(patterns: readonly string[]): FileFormat {
-  return { patterns, cutter: (max) => new WholeFileCutter(max), facts: () => ({}), refusedForGood: [] }
+  return {
+    patterns,
+    cutter: (max) => wholeFileCutter(max, (content) => [content]),
+    facts: () => ({}),
+    refusedForGood: [],
+  }
+}
+
+/** Holds a file until its end and cuts it then, for files that are no larger than a message or little more. */
+export function wholeFileCutter(contentBytesMax: number, cut: (content: Buffer) => readonly Buffer[]): FileCutter {
+  return new WholeFileCutter(contentBytesMax, cut)
 }
 
 const headBytesMax = 4096
@@ -63,7 +73,10 @@ class WholeFileCutter implements FileCutter {
   private bytes = 0
   private count = 0
 
-  constructor(private readonly contentBytesMax: number) {}
+  constructor(
+    private readonly contentBytesMax: number,
+    private readonly cut: (content: Buffer) => readonly Buffer[],
+  ) {}
 
   push(chunk: Buffer): readonly CutMessage[] {
     const wasTooLarge = this.bytes > this.contentBytesMax
@@ -78,8 +91,11 @@ class WholeFileCutter implements FileCutter {
     const content = Buffer.concat(this.parts)
     this.parts = []
     if (content.every((byte) => blanks.has(byte))) return []
-    this.count = 1
-    return [{ index: 1, offset: 0, content, tooLarge: this.bytes > this.contentBytesMax }]
+    const tooLarge = this.bytes > this.contentBytesMax
+    const messages = tooLarge ? [content] : this.cut(content)
+    this.count = messages.length
+    // Where in the file a message of another cutter stands is known to it alone.
+    return messages.map((message, at) => ({ index: at + 1, offset: 0, content: message, tooLarge }))
   }
 
   summary(): CutSummary {

@@ -2,16 +2,20 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { receiveAstm } from '../../connectors/astm-lis2/receiver.js'
 import type { Delivery } from '../../connectors/connector.js'
+import { encode } from '../../connectors/hl7v2/encode.js'
 import { DeliveryQueue } from '../../connectors/delivery-queue.js'
 import { hl7v2Files } from '../../connectors/hl7v2-files/hl7v2-files.js'
 import { receiveMllp } from '../../connectors/hl7v2-mllp/receiver.js'
+import { AstmClient, results } from './astm-client.js'
 import { filesHarness } from './files-harness.js'
 import { hl7Message, hl7Poison, MllpClient, msa } from './mllp-client.js'
 import { receiveChecks, receiveContract, type ReceiveHarness } from './receive-contract.js'
 
 receiveContract('hl7v2-mllp', openMllp)
 receiveContract('hl7v2-files', openFiles)
+receiveContract('astm-lis2', openAstm)
 
 async function openMllp(): Promise<ReceiveHarness> {
   const inFlightMax = 8
@@ -69,6 +73,59 @@ function openFiles(): Promise<ReceiveHarness> {
       close: () => Promise.resolve(rmSync(folder, { recursive: true, force: true })),
     }),
   )
+}
+
+/** An analyser for each message, for each sends one at a time; a refused one waits to be sent again. */
+async function openAstm(): Promise<ReceiveHarness> {
+  const inFlightMax = 8
+  const sent: string[] = []
+  const answered: string[] = []
+  const clients: AstmClient[] = []
+  const aborts: AbortController[] = []
+  let port = 0
+  const once = { answerMs: 20_000, notReadyMs: 20, contentionMs: { instrument: 1, lis: 1 }, interruptMs: 1 }
+  const message = (id: string, comment: string): Buffer => encode(results(id, { comment }).toString('utf8'), 'gb18030')
+  const offer = async (messages: readonly Buffer[]): Promise<void> => {
+    for (const message of messages) {
+      const client: AstmClient = await AstmClient.open(port, once, (byte) => {
+        // Gives up at the first NAK instead of repeating the frame at once.
+        if (byte === 0x15) client.close()
+        return byte
+      })
+      clients.push(client)
+      void client.sendAll([message]).then(() => {
+        if (client.outcomes[0] === 'sent') answered.push(message.toString('latin1').split('|')[2] ?? '')
+        client.close()
+      })
+    }
+  }
+  return {
+    inFlightMax,
+    async start() {
+      const abort = new AbortController()
+      aborts.push(abort)
+      const receiver = receiveAstm({ port: 0, maxInFlightMessages: inFlightMax, stopTimeoutMs: 500 }, abort.signal)
+      port = (await receiver.listening!).port
+      return { deliveries: receiver, stop: () => abort.abort() }
+    },
+    send: async (ids) => {
+      sent.push(...ids)
+      await offer(ids.map((id) => message(id, '复查')))
+    },
+    sendBytes: offer,
+    sendAgain: () => offer(sent.filter((id) => !answered.includes(id)).map((id) => message(id, '复查'))),
+    acknowledged: () => [...new Set(answered)],
+    answered: () => answered.length,
+    message,
+    poison: Buffer.from('H|\\^&|POISON\rQQ|?\rL|1|N\r'),
+    crash: async () => {
+      for (const client of clients) client.close()
+    },
+    close: async () => {
+      for (const abort of aborts) abort.abort()
+      for (const client of clients) client.close()
+    },
+  }
 }
 
 type Fault =

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { astmReceiveOptions, astmSettings } from '../../connectors/astm-lis2/config.js'
 import { filesReceiveOptions, filesSettings } from '../../connectors/files/config.js'
 import { mllpReceiveOptions, mllpSettings } from '../../connectors/hl7v2-mllp/config.js'
 
@@ -10,6 +11,7 @@ const stated = (options: Record<string, { default?: unknown; description?: strin
 describe('configuration', () => {
   test('the defaults that are used are the ones the options state', () => {
     expect(mllpSettings({})).toEqual(stated(mllpReceiveOptions))
+    expect(astmSettings({ port: 1 })).toEqual({ ...stated(astmReceiveOptions), port: 1 })
     expect(filesSettings({ folder: '/in/' }, ['*.hl7'])).toEqual({
       ...stated(filesReceiveOptions(['*.hl7'])),
       folder: '/in/',
@@ -20,7 +22,11 @@ describe('configuration', () => {
   })
 
   test('every option is described, with its default', () => {
-    for (const [name, option] of Object.entries({ ...mllpReceiveOptions, ...filesReceiveOptions(['*.hl7']) })) {
+    for (const [name, option] of Object.entries({
+      ...astmReceiveOptions,
+      ...mllpReceiveOptions,
+      ...filesReceiveOptions(['*.hl7']),
+    })) {
       expect(option.description, name).toBeTruthy()
       if (name !== 'folder') expect(option.description, name).toMatch(/Default|default/)
     }
