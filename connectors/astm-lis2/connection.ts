@@ -59,6 +59,9 @@ export class AstmConnection {
   private readonly link: ReceiverLink
   private readonly timers = new Map<TimerName, NodeJS.Timeout>()
   private waiting: readonly Buffer[] | undefined
+  /** A message is complete and not settled. */
+  private storing = false
+  /** The link has answered since it was told of the last settlement. */
   private answered = false
   private unkept = 0
   private junkSeen = 0
@@ -106,8 +109,6 @@ export class AstmConnection {
     this.host.counters.connectionsTimedOut++
     this.socket.destroy()
   }
-
-  private storing = false
 
   private apply(actions: readonly LinkAction[]): void {
     const { counters } = this.host

@@ -161,6 +161,17 @@ describe('a real line', { timeout: 60_000 }, () => {
     expect(stats.connectionsTimedOut).toBeGreaterThanOrEqual(3)
   })
 
+  test('a connection whose message is being stored is not idle', async () => {
+    const { port, receiver } = await receiving({ idleTimeoutMs: 200 }, async (delivery) => {
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+      await delivery.accept()
+    })
+    const analyser = await client(port)
+    await analyser.sendAll([results('A1')])
+    expect(analyser.outcomes).toEqual(['sent'])
+    expect(receiver.stats().acknowledged).toBe(1)
+  })
+
   test('connections beyond the bound and peers that are not allowed are not taken', async () => {
     const few = await receiving({ maxConnections: 1 })
     await client(few.port)
