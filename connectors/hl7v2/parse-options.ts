@@ -1,4 +1,5 @@
 import { Type, type Static, type TObject } from '@sinclair/typebox'
+import { statedOptions } from '../stated/options.js'
 
 const field = Type.String({ pattern: '^[A-Z][A-Z0-9]{2}-[0-9]{1,3}(\\.[0-9]{1,2}){0,2}$' })
 const composite = Type.String({
@@ -33,13 +34,7 @@ export const hl7v2ParseOptions = {
         'Outranks MSH-18. Default: MSH-18 where the bytes agree with it, else detected',
     }),
   ),
-  timezone: Type.Optional(
-    Type.String({
-      pattern: '^([+-][0-9]{2}:[0-9]{2}|Z)$',
-      default: '+08:00',
-      description: 'Zone of times that state none. Default +08:00',
-    }),
-  ),
+  timezone: statedOptions.timezone,
   sourceSystem: Type.Optional(
     Type.String({
       minLength: 1,
@@ -100,20 +95,8 @@ export const hl7v2ParseOptions = {
         'MSH-7. Default none',
     }),
   ),
-  allowMove: Type.Optional(
-    Type.Boolean({
-      default: false,
-      description: 'A report number may move to another patient instead of being a conflict. Default false',
-    }),
-  ),
-  updates: Type.Optional(
-    Type.Union([Type.Literal('delta'), Type.Literal('snapshot')], {
-      default: 'delta',
-      description:
-        'delta: results a later message leaves out stay. snapshot: a later final message states the whole report and ' +
-        'withdraws what it leaves out. Default delta',
-    }),
-  ),
+  allowMove: statedOptions.allowMove,
+  updates: statedOptions.updates,
   localReportTypes: Type.Optional(
     Type.Array(reportType, {
       default: [],
