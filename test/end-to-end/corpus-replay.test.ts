@@ -6,8 +6,8 @@ import { filesOf } from '../../cli/files.js'
 import { openRepository } from '../../cli/repository-access.js'
 import { replay, type ReplayResult } from '../../cli/replay.js'
 import { dumpRows } from '../../repository/dump-rows.js'
-import { reconcile } from '../../repository/reconcile.js'
 import { stacks } from './stacks.js'
+import { reconciled } from '../repository/reconciled.js'
 
 const corpus = resolve(import.meta.dirname, '../../../shared/corpus')
 const folders = ['hl7v2', 'hl7v2-extracted'].map((folder) => resolve(corpus, folder))
@@ -64,7 +64,7 @@ function expectBalanced({ received, stored, superseded, deadLettered, ignored, i
 async function rowsOf(configuration: Configuration): Promise<readonly string[]> {
   const database = await openRepository(configuration)
   try {
-    const { balanced, discrepancies } = await reconcile(database, { now: Date.now(), graceMs: 0 })
+    const { balanced, discrepancies } = await reconciled(database)
     expect(discrepancies).toEqual([])
     expect(balanced).toBe(true)
     return await dumpRows(database)

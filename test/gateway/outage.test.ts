@@ -4,10 +4,10 @@ import { pipelineRoles } from '../../cli/config-schema.js'
 import { freePort } from '../../cli/demo/setting.js'
 import { systemClock } from '../../core/clock.js'
 import { openSpool } from '../../log/spool-store.js'
-import { reconcile } from '../../repository/reconcile.js'
 import { MllpClient, oru, until } from '../connectors/mllp-client.js'
 import { edgeAuthority, edgeNames, serverNames, type EdgeAuthority } from './edge-certificates.js'
 import { RunningPlaces, settledNumbers } from './running.js'
+import { reconciled } from '../repository/reconciled.js'
 
 let authority: EdgeAuthority
 let places: RunningPlaces
@@ -110,7 +110,7 @@ test(
     expect(taken('lis-1', 'live')).toBeGreaterThan(0)
     expect(taken('lis-1', 'live')).toBeLessThan(10)
     expect(taken('lis-1', 'bulk') + taken('lis-1', 'live')).toBe(backlog)
-    const { balanced, days } = await reconcile(province.runtime.database!, { now: Date.now(), graceMs: 0 })
+    const { balanced, days } = await reconciled(province.runtime.database!)
     expect(balanced).toBe(true)
     expect(days.reduce((sum, one) => sum + one.received, 0)).toBe(backlog + live)
     expect(days.reduce((sum, one) => sum + one.inFlight, 0)).toBe(0)

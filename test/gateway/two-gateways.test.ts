@@ -2,9 +2,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { pipelineRoles } from '../../cli/config-schema.js'
 import { freePort } from '../../cli/demo/setting.js'
 import { ensureSchemas, type Runtime } from '../../cli/runtime.js'
-import { reconcile } from '../../repository/reconcile.js'
+import { pause } from '../../core/pause.js'
 import { MllpClient, oru, until } from '../connectors/mllp-client.js'
 import { stacks, type Place } from '../end-to-end/stacks.js'
+import { reconciled } from '../repository/reconciled.js'
 import { TcpRelay } from '../simulation/tcp-relay.js'
 import { edgeAuthority, edgeNames, serverNames, type EdgeAuthority } from './edge-certificates.js'
 import { RunningPlaces, settledNumbers } from './running.js'
@@ -80,32 +81,36 @@ describe.runIf(real.length > 0)('two gateways on one Kafka', () => {
         const counts = await Promise.all(gateways.map(messagesTaken))
         return (counts[0] ?? 0) + (counts[1] ?? 0)
       }
-      const untilTaken = async (count: number): Promise<void> => {
-        const end = Date.now() + 60_000
-        while ((await sum()) < count && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 50))
-        expect(await sum()).toBeGreaterThanOrEqual(count)
+      const isTaken = async (count: number, withinMs: number): Promise<boolean> => {
+        const end = Date.now() + withinMs
+        while ((await sum()) < count && Date.now() < end) await pause(50)
+        return (await sum()) >= count
       }
       await send(numbered('A', 10))
-      await untilTaken(10)
+      expect(await isTaken(10, 60_000)).toBe(true)
       let sent = 10
-      for (const letter of ['B', 'C', 'D']) {
+      let repeated = 0
+      for (let attempt = 0; repeated < 3 && attempt < 10; attempt++) {
         await until(() => edge.runtime.spool?.statistics().depth === 0)
         const before = await sum()
         relay.cut('answers')
-        await send(numbered(letter, 10))
+        await send(numbered(`B${attempt}-`, 10))
         sent += 10
         // at least the first batch of them is in the log, and the edge does not know
-        await untilTaken(before + 1)
-        expect(edge.runtime.spool?.statistics().depth).toBe(10)
+        if (await isTaken(before + 1, 10_000)) {
+          expect(edge.runtime.spool?.statistics().depth).toBe(10)
+          repeated++
+        } // else the edge was opening a connection just then, which needs answers to be one
         relay.restore()
         await until(() => edge.runtime.spool?.statistics().depth === 0)
       }
+      expect(repeated).toBe(3)
       expect(await settledNumbers(runtime, sent)).toEqual({
         lis: Array.from({ length: sent }, (_, index) => index + 1),
       })
       expect(await sum(), 'batches were repeated across instances').toBeGreaterThan(sent)
       for (const gateway of gateways) expect(await messagesTaken(gateway)).toBeGreaterThan(0)
-      const { balanced, days } = await reconcile(runtime.database!, { now: Date.now(), graceMs: 0 })
+      const { balanced, days } = await reconciled(runtime.database!)
       expect(balanced).toBe(true)
       expect(days.reduce((total, { received }) => total + received, 0)).toBe(sent)
       const inexact = await runtime.database!.transaction((tx) =>
